@@ -1,0 +1,1 @@
+"""What can be said about an adapter, and how surely?"""

@@ -1,0 +1,1 @@
+"""How does a config become an adapter?"""

@@ -1,0 +1,1 @@
+"""May it go out, and can we prove it later?"""

@@ -1,0 +1,1 @@
+"""What happens in which order, and what does a person see?"""

@@ -1,0 +1,202 @@
+"""The config's blocks. One description per field; the JSON Schema, the help and the docs are made from them.
+
+Every field is read by something; a field nobody reads is a defect. `auto` is a value like any other: what it became
+is recorded with the run. Paths are relative to the config file.
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+
+NAME = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
+VERSION = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?@[1-9][0-9]*$"
+
+
+class Block(BaseModel):
+    """A part of the config: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class BaseBlock(Block):
+    """The model that is adapted."""
+
+    model: str = Field(
+        description="Where the base model is: a hub name (org/name), a folder, or pkg://PACKAGE for a model that "
+        "travels in an installed Python package."
+    )
+    revision: str | None = Field(
+        default=None, description="Hub revision; resolved to a commit. A 40-digit commit is best."
+    )
+    chat_template: str | None = Field(
+        default=None, description="A Jinja file that replaces the tokenizer's chat template."
+    )
+
+
+class DataBlock(Block):
+    """What is learnt from."""
+
+    source: str = Field(description="A .jsonl, .json, .csv or .parquet file, or hub://org/name for a hub data set.")
+    revision: str | None = Field(default=None, description="Hub revision of the data set; resolved to a commit.")
+    split: str = Field(default="train", description="Split of a hub data set.")
+    form: Literal["auto", "chat", "completion", "text"] = Field(
+        default="auto", description="chat: `messages`; completion: `prompt` and `completion`; text: `text`."
+    )
+    over_long: Literal["error", "drop", "truncate"] = Field(
+        default="drop", description="What happens to a row longer than train.max_length tokens."
+    )
+    duplicates: Literal["keep", "drop"] = Field(
+        default="drop", description="Rows equal to an earlier row after Unicode and space folding."
+    )
+    near_duplicates: Literal["keep", "drop"] = Field(
+        default="keep", description="Rows nearly equal to an earlier row (Jaccard of 5-word shingles >= 0.8)."
+    )
+
+
+class LoraBlock(Block):
+    """The adapter's shape. Defaults follow the evidence in docs/finetuning.md, not habit."""
+
+    rank: int = Field(default=16, ge=1, le=512, description="Rank of each update.")
+    alpha: float = Field(default=32.0, gt=0, description="Scale; with rslora the update is scaled by alpha/sqrt(rank).")
+    rslora: bool = Field(default=True, description="Rank-stabilised scaling (Kalajdzievski 2023).")
+    targets: Literal["all-linear"] | tuple[str, ...] = Field(
+        default="all-linear", description="Module names, or every linear layer but the head."
+    )
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="Dropout on the adapter's input.")
+
+
+class TrainBlock(Block):
+    """The optimisation."""
+
+    epochs: float | None = Field(default=None, gt=0, description="Passes over the data; 3 when steps is not given.")
+    steps: int | None = Field(default=None, ge=1, description="Optimizer steps, instead of epochs.")
+    rows_per_step: int = Field(default=16, ge=1, description="Rows per optimizer step, over all workers.")
+    rows_per_device: int | Literal["auto"] = Field(
+        default="auto", description="Rows that are in memory at once on one worker."
+    )
+    learning_rate: float = Field(default=2e-4, gt=0, lt=1, description="Peak rate; LoRA wants about 10x full tuning's.")
+    schedule: Literal["cosine", "linear", "constant"] = Field(default="cosine", description="Decay after warm-up.")
+    warmup: float = Field(default=0.05, ge=0, lt=1, description="Share of steps spent warming up.")
+    weight_decay: float = Field(default=0.0, ge=0, description="AdamW's decay.")
+    clip_norm: float = Field(default=1.0, gt=0, description="Gradients are clipped to this norm.")
+    max_length: int = Field(default=1024, ge=16, description="Tokens per row at most.")
+    packing: Literal["auto", "on", "off"] = Field(
+        default="auto", description="Several rows in one sequence; auto: where the self-test proves rows stay apart."
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto", description="auto: bfloat16 where the device does it natively."
+    )
+    seed: int = Field(default=17, ge=0, description="Seeds initialisation, order and dropout.")
+    checkpoint_steps: int = Field(default=25, ge=1, description="Steps between checkpoints; a killed run continues.")
+
+
+class ParallelBlock(Block):
+    """Where training runs."""
+
+    workers: int = Field(default=1, ge=1, le=1024, description="Training workers.")
+    device: Literal["auto", "cpu", "gpu"] = Field(default="auto", description="auto: gpu where the cluster has some.")
+    cpus_per_worker: int | Literal["auto"] = Field(default="auto", description="auto: the machine's CPUs shared out.")
+    gpus_per_worker: int = Field(default=1, ge=1, description="GPUs of each worker when the device is gpu.")
+    strategy: Literal["auto", "ddp", "fsdp"] = Field(
+        default="auto", description="auto: ddp; fsdp (FSDP2) splits a base that does not fit one device."
+    )
+    max_failures: int = Field(default=2, ge=0, description="How often a died worker group is started again.")
+
+
+class FinetuneBlock(Block):
+    """How the adapter is made."""
+
+    base: BaseBlock
+    data: DataBlock
+    lora: LoraBlock = LoraBlock()
+    train: TrainBlock = TrainBlock()
+    parallel: ParallelBlock = ParallelBlock()
+
+
+class AdapterSource(Block):
+    """Judge an adapter that exists instead of training one."""
+
+    adapter: Annotated[str, Field(pattern=VERSION)] = Field(description="A candidate or release, NAME@N.")
+
+
+def _which_source(value: Any) -> str:
+    """A finetune block that names an adapter judges it; any other trains."""
+    keys = value if isinstance(value, dict) else getattr(type(value), "model_fields", {})
+    return "AdapterSource" if "adapter" in keys else "FinetuneBlock"
+
+
+class TaskBlock(Block):
+    """One benchmark: a JSONL of questions, a task YAML of lm-evaluation-harness, or one of its tasks by name."""
+
+    name: Annotated[str, Field(pattern=NAME)] = Field(description="How the policy calls it.")
+    questions: str | None = Field(
+        default=None, description="A JSONL: id, question, choices, answer (index), cluster; or id, question, answer."
+    )
+    task_yaml: str | None = Field(default=None, description="A task YAML of lm-evaluation-harness.")
+    harness: str | None = Field(default=None, description="A task of lm-evaluation-harness by its name.")
+    metric: str = Field(default="acc", description="acc, acc_norm, exact_match, or a metric the task reports.")
+    few_shot: int = Field(default=0, ge=0, description="Examples before each question.")
+    limit: int | None = Field(default=None, ge=1, description="Only the first items.")
+
+    @model_validator(mode="after")
+    def one_source(self) -> Self:
+        given = [key for key in ("questions", "task_yaml", "harness") if getattr(self, key) is not None]
+        if len(given) != 1:
+            found = ", ".join(given) or "none"
+            raise ValueError(f"give exactly one of questions, task_yaml and harness; found {found}")
+        return self
+
+
+class EvalBlock(Block):
+    """What is measured on base, champion and candidate, on the same items."""
+
+    tasks: tuple[TaskBlock, ...] = Field(min_length=1)
+    batch_size: int = Field(default=16, ge=1, description="Requests scored at once.")
+
+    @model_validator(mode="after")
+    def names_once(self) -> Self:
+        names = [task.name for task in self.tasks]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"task names must differ; given twice: {', '.join(twice)}")
+        return self
+
+
+class GovernanceBlock(Block):
+    """Who decides by what."""
+
+    policy: str = Field(description="A policy YAML file.")
+
+
+class ServingBlock(Block):
+    """Where a release answers."""
+
+    route: Annotated[str, Field(pattern=NAME)] | None = Field(
+        default=None, description="The name callers use; the config's name when not given."
+    )
+
+
+class Config(Block):
+    """A release, from data to route."""
+
+    name: Annotated[str, Field(pattern=NAME)] = Field(
+        description="Lower-case letters, digits and dashes; versions are NAME@1, NAME@2, ..."
+    )
+    finetune: Annotated[
+        Annotated[FinetuneBlock, Tag("FinetuneBlock")] | Annotated[AdapterSource, Tag("AdapterSource")],
+        Discriminator(_which_source),
+    ]
+    eval: EvalBlock
+    governance: GovernanceBlock
+    serving: ServingBlock = ServingBlock()
+
+    @property
+    def route(self) -> str:
+        """The route this config releases to."""
+        return self.serving.route or self.name
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a config, for editors."""
+    schema = Config.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Tunegate config", **schema}
