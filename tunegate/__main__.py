@@ -1,0 +1,5 @@
+"""`python -m tunegate` is the same as `tunegate`."""
+
+from tunegate.cli import main
+
+main()

@@ -1,0 +1,281 @@
+"""The command line: each verb opens the house, calls one function and shows what came back.
+
+Exit codes: 0 done, 1 fault, 2 bad input, 3 refused by the gate, 4 undecided, 5 waiting for approval.
+"""
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from tunegate import views
+from tunegate.house import House
+from tunegate.progress import watched
+from tunegate_core.errors import BadInput, TunegateError
+
+EXIT_BY_STANDING = {"released": 0, "approved": 0, "refused": 3, "undecided": 4, "waiting": 5, "revoked": 3}
+
+app = typer.Typer(
+    help="Fine-tune LoRA adapters and prove why each one may answer.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+ledger_app = typer.Typer(help="The tamper-evident record of every step.", no_args_is_help=True)
+keys_app = typer.Typer(help="Signing keys: the ledger's and people's.", no_args_is_help=True)
+app.add_typer(ledger_app, name="ledger")
+app.add_typer(keys_app, name="keys")
+
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A release config (YAML).")]
+Version = Annotated[str, typer.Argument(metavar="NAME@N", help="A candidate or release.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value for scripts.")]
+Address = Annotated[str | None, typer.Option(help="An existing Ray cluster; a private one is started when not given.")]
+Reason = Annotated[str, typer.Option(help="Why; kept as erasable text under a salted commitment.")]
+Person = Annotated[str, typer.Option("--as", metavar="NAME", help="Whose key signs.")]
+
+
+@app.command()
+def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")]) -> None:
+    """Write a commented starter config, a small data set and a policy that run as they are."""
+    from tunegate.starter import write_starter
+
+    views.say(write_starter(folder))
+
+
+@app.command()
+def check(config: ConfigFile, as_json: AsJson = False, address: Address = None) -> None:
+    """Show everything that can be known before training; train nothing."""
+    from tunegate.checking import check_config
+
+    with watched(quiet=as_json) as progress:
+        report = check_config(House.from_environment(progress=progress, address=address), config)
+    views.show(report, views.check_report, as_json)
+    raise typer.Exit(0 if report["ok"] else BadInput.exit_code)
+
+
+@app.command()
+def release(config: ConfigFile, as_json: AsJson = False, address: Address = None) -> None:
+    """Run the whole story, resumable: plan, train, seal, examine, judge, approve, release."""
+    from tunegate.release import release as run
+
+    with watched(quiet=as_json) as progress:
+        subject = run(House.from_environment(progress=progress, address=address), config)
+    _finish(subject, as_json)
+
+
+@app.command()
+def train(config: ConfigFile, as_json: AsJson = False, address: Address = None) -> None:
+    """Plan, train and seal, and stop there."""
+    from tunegate.release import train as run
+
+    with watched(quiet=as_json) as progress:
+        subject = run(House.from_environment(progress=progress, address=address), config)
+    _show(subject, as_json)
+
+
+@app.command()
+def evaluate(
+    target: Annotated[str, typer.Argument(metavar="CONFIG|NAME@N", help="A config, or a sealed candidate.")],
+    as_json: AsJson = False,
+) -> None:
+    """Examine and judge a sealed candidate; nothing is approved or released."""
+    from tunegate.release import evaluate as run
+
+    with watched(quiet=as_json) as progress:
+        subject = run(House.from_environment(progress=progress), target)
+    _show(subject, as_json)
+
+
+@app.command()
+def approve(version: Version, person: Person, reason: Reason) -> None:
+    """Sign a verdict: it may be released."""
+    from tunegate.deciding import approve as run
+
+    views.say(run(House.from_environment(), version, person, reason))
+
+
+@app.command()
+def refuse(version: Version, person: Person, reason: Reason) -> None:
+    """Sign a verdict: it must not be released."""
+    from tunegate.deciding import refuse as run
+
+    views.say(run(House.from_environment(), version, person, reason))
+
+
+@app.command()
+def revoke(version: Version, person: Person, reason: Reason) -> None:
+    """Withdraw a release; it may not answer from now on."""
+    from tunegate.deciding import revoke as run
+
+    views.say(run(House.from_environment(), version, person, reason))
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """List candidates, releases and routes."""
+    from tunegate.reading import overview
+
+    views.show(overview(House.from_environment()), views.overview, as_json)
+
+
+@app.command()
+def show(version: Version, as_json: AsJson = False) -> None:
+    """Show one candidate or release: lineage, evidence and verdict."""
+    _show(version, as_json)
+
+
+@app.command()
+def compare(a: Version, b: Annotated[str, typer.Argument(metavar="NAME@M")], as_json: AsJson = False) -> None:
+    """Show two side by side, with intervals."""
+    from tunegate.reading import comparison
+
+    views.show(comparison(House.from_environment(), [a, b]), views.comparison, as_json)
+
+
+@ledger_app.command("verify")
+def ledger_verify(
+    as_json: AsJson = False,
+    key: Annotated[Path | None, typer.Option(help="The public key you trust; the home's own when not given.")] = None,
+) -> None:
+    """Re-derive the tree and re-check every digest and signature."""
+    from tunegate.proving import verify
+
+    report = verify(House.from_environment(), key)
+    views.show(report, views.verify_report, as_json)
+    raise typer.Exit(0 if report["ok"] else 1)
+
+
+@ledger_app.command("checkpoint")
+def ledger_checkpoint() -> None:
+    """Print the signed tree head (C2SP tlog-checkpoint)."""
+    typer.echo(House.from_environment().existing_ledger.checkpoint(), nl=False)
+
+
+@ledger_app.command("prove")
+def ledger_prove(version: Version, out: Annotated[Path, typer.Option("-o", "--out", help="The bundle to write.")]) -> None:
+    """Write a bundle that proves a release with no access to this service."""
+    from tunegate.proving import prove
+
+    views.say(prove(House.from_environment(), version, out))
+
+
+@app.command("verify-bundle")
+def verify_bundle(
+    bundle: Annotated[Path, typer.Argument(metavar="FILE", help="A bundle from 'ledger prove'.")],
+    key: Annotated[Path, typer.Option(help="The ledger's public key (PEM).")],
+    as_json: AsJson = False,
+) -> None:
+    """Check a bundle by itself: nothing but the file and the key is read."""
+    from tunegate.proving import check_bundle
+
+    views.show(check_bundle(bundle, key), views.bundle, as_json)
+
+
+@app.command()
+def export(
+    version: Version,
+    out: Annotated[Path, typer.Option("-o", "--out", help="A new folder for the adapter and its signature.")],
+) -> None:
+    """Write a release's adapter folder with an OpenSSF model-signing signature."""
+    from tunegate.proving import export_adapter
+
+    views.say(export_adapter(House.from_environment(), version, out))
+
+
+@keys_app.command("create")
+def keys_create(name: Annotated[str, typer.Argument(metavar="NAME")], as_json: AsJson = False) -> None:
+    """Make a person's signing key, for approvals."""
+    from tunegate.deciding import create_key
+
+    views.show(create_key(House.from_environment(), name), views.key, as_json)
+
+
+@keys_app.command("export")
+def keys_export() -> None:
+    """Print the ledger's public key (PEM)."""
+    typer.echo(House.from_environment().signer.public_pem.decode(), nl=False)
+
+
+@app.command()
+def backup(
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="The archive to write.")],
+    with_keys: Annotated[bool, typer.Option("--with-keys", help="Include private keys; guard the file.")] = False,
+) -> None:
+    """Write ledger and store as one archive."""
+    from tunegate.keeping import backup as run
+
+    views.say(run(House.from_environment(), out, with_keys))
+
+
+@app.command()
+def restore(archive: Annotated[Path, typer.Argument(metavar="FILE", help="An archive from 'backup'.")]) -> None:
+    """Put an archive into an empty home, verified before it is put in place."""
+    from tunegate.keeping import restore as run
+
+    views.say(run(House.from_environment(), archive))
+
+
+@app.command()
+def gc(
+    delete: Annotated[bool, typer.Option("--delete", help="Delete what is listed.")] = False, as_json: AsJson = False
+) -> None:
+    """List what the store no longer needs."""
+    from tunegate.keeping import collect
+
+    views.show(collect(House.from_environment(), delete), views.garbage, as_json)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Say what is installed, what is missing and how to get it, and who owns our package names."""
+    from tunegate.doctor import examine_installation
+
+    report = examine_installation(House.from_environment())
+    views.show(report, views.doctor, as_json)
+    raise typer.Exit(0 if report["ok"] else 1)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a config, for editors."""
+    from tunegate_core.config import json_schema
+
+    typer.echo(json.dumps(json_schema(), indent=2))
+
+
+def _show(subject: str, as_json: bool) -> None:
+    from tunegate.reading import candidate
+
+    views.show(candidate(House.from_environment(), subject), views.candidate, as_json)
+
+
+def _finish(subject: str, as_json: bool) -> NoReturn:
+    from tunegate.reading import candidate
+
+    found: dict[str, Any] = candidate(House.from_environment(), subject)
+    views.show(found, views.candidate, as_json)
+    raise typer.Exit(EXIT_BY_STANDING.get(found["standing"], 1))
+
+
+def main() -> NoReturn:
+    """Run a verb; errors of our own become one message and their exit code."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        code = app(standalone_mode=False)
+    except TunegateError as error:
+        views.complain(str(error))
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        views.complain("stopped; the same command continues")
+        sys.exit(130)
+    except typer.TyperException as error:
+        views.complain(str(error))
+        sys.exit(BadInput.exit_code)
+    except OSError as error:
+        views.complain(f"{error.strerror or error}: {error.filename or 'the home folder'}")
+        sys.exit(1)
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,149 @@
+"""The only wiring: where the home, the store, the ledger and the keys are, and which clock and progress are used.
+
+Everything is opened when first asked for, so that a light verb stays light.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tunegate_core.errors import NotFound, StoreFault
+from tunegate_core.ports import Clock, Progress
+from tunegate_core.rows import Rows
+from tunegate_core.store import Store
+
+if TYPE_CHECKING:
+    from governance.keys import SigningKey
+    from governance.ledger import Ledger
+    from governance.registry import Registry
+
+STARTER = "operator"
+
+
+def utc_now() -> datetime:
+    """The clock of a real run."""
+    return datetime.now(UTC)
+
+
+def silent(stage: str, done: float, total: float, **figures: float) -> None:
+    """Progress that nobody watches."""
+
+
+@dataclass
+class House:
+    """One installation: a home folder and a database.
+
+    `person` is the name of the key that starts runs here; `address` an existing Ray cluster, or None for a private one.
+    """
+
+    home: Path
+    database: str
+    person: str = STARTER
+    address: str | None = None
+    clock: Clock = utc_now
+    progress: Progress = field(default=silent)
+
+    @classmethod
+    def from_environment(cls, **settings: object) -> "House":
+        """The house that $TUNEGATE_HOME, $TUNEGATE_DATABASE and $TUNEGATE_USER name."""
+        home = Path(os.environ.get("TUNEGATE_HOME", ".tunegate")).resolve()
+        database = os.environ.get("TUNEGATE_DATABASE") or f"sqlite:///{home / 'ledger.sqlite'}"
+        person = os.environ.get("TUNEGATE_USER") or STARTER
+        return cls(home, database, person, **settings)  # type: ignore[arg-type]
+
+    @property
+    def store_url(self) -> str:
+        """Where bytes are kept: $TUNEGATE_STORE (any fsspec URL), or a folder of the home."""
+        return os.environ.get("TUNEGATE_STORE") or str(self.home / "store")
+
+    @cached_property
+    def store(self) -> Store:
+        """The content-addressed store."""
+        return Store(self.store_url)
+
+    @cached_property
+    def rows(self) -> Rows:
+        """Personal text, erasable row by row."""
+        return Rows(self.store_url)
+
+    @property
+    def cache(self) -> Path:
+        """Materialised trees and finished parts of evaluations; losable."""
+        return self.home / "cache"
+
+    @property
+    def anchor(self) -> Path:
+        """Signed tree heads, outside the database."""
+        return self.home / "checkpoints.log"
+
+    @property
+    def keys(self) -> Path:
+        """The folder of signing keys."""
+        return self.home / "keys"
+
+    @cached_property
+    def signer(self) -> "SigningKey":
+        """The key that signs tree heads and release statements; made at first use."""
+        from governance.keys import load_or_create
+
+        return load_or_create(self.keys, "ledger")
+
+    def person_key(self, name: str) -> "SigningKey":
+        """The key of a person; the starter's is made at first use, others by `tunegate keys create`."""
+        from governance.keys import load, load_or_create
+
+        return load_or_create(self.keys, name) if name == STARTER else load(self.keys, name)
+
+    @cached_property
+    def ledger(self) -> "Ledger":
+        """The ledger, created at first use."""
+        from governance.ledger import Ledger
+
+        make_folder(self.home)
+        return Ledger.open(self.database, self.signer, self.anchor, self.clock)
+
+    @property
+    def existing_ledger(self) -> "Ledger":
+        """The ledger of a home where something has happened; reading verbs never create one."""
+        if self.database.startswith("sqlite:///") and not Path(self.database.removeprefix("sqlite:///")).exists():
+            raise NotFound(f"nothing is recorded in {self.home} yet; expected a ledger; start with 'tunegate release'")
+        return self.ledger
+
+    def registry(self) -> "Registry":
+        """Candidates, releases and routes as the ledger tells them now."""
+        from governance.registry import Registry
+
+        return Registry.from_events(self.existing_ledger.events())
+
+    def run_folder(self, subject: str) -> Path:
+        """The work folder of one candidate; losable once it is sealed."""
+        return self.home / "runs" / subject
+
+    @contextmanager
+    def working_on(self, subject: str) -> Iterator[None]:
+        """Hold the one lock on a candidate; a second process waits here and then finds the work done."""
+        folder = make_folder(self.home / "runs")
+        with (folder / f"{subject}.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self.progress("waiting for another run of the same config", 0, 1)
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def make_folder(path: Path) -> Path:
+    """The folder, made if need be. Raises StoreFault when it can't be written."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreFault(f"can't write {path}: {error.strerror}; set TUNEGATE_HOME to a folder you can write") from error
+    if not os.access(path, os.W_OK):
+        raise StoreFault(f"{path} can't be written; set TUNEGATE_HOME to a folder you can write")
+    return path

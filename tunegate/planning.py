@@ -1,0 +1,165 @@
+"""What a release will be judged by, fixed before anything is trained.
+
+`Planned` holds the digests of the policy, its margins, the evaluation items, the base, the data and the champion. The
+same inputs in the same home are the same candidate, whatever the files are called: that is how a run continues.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from governance.lifecycle import Planned
+from governance.policy import Policy, load_policy, validate_against
+from tunegate.house import House
+from tunegate.recording import record, state_of
+from tunegate_core.canonical import digest_json
+from tunegate_core.config import AdapterSource, Config, FinetuneBlock, TaskBlock
+from tunegate_core.errors import BadInput
+from tunegate_core.records import AdapterRecord, BaseModelRecord
+
+if TYPE_CHECKING:
+    from eval.items import ItemSet
+    from finetune.dataset import Prepared
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything a config names, read and checked; nothing is trained or recorded yet.
+
+    `prepared` is None when an existing adapter is judged; `source` is then its candidate.
+    """
+
+    config: Config
+    policy: Policy
+    items: tuple["ItemSet", ...]
+    base: BaseModelRecord
+    prepared: "Prepared | None"
+    source: AdapterRecord | None
+
+
+def read_inputs(house: House, config: Config) -> Inputs:
+    """Read and check policy, items, base and data, cheapest first. Raises BadInput before any expensive work."""
+    from eval.items import freeze
+
+    policy = load_policy(Path(config.governance.policy))
+    validate_against(policy, [task.name for task in config.eval.tasks])
+    items = freeze(config.eval.tasks)
+    if isinstance(config.finetune, AdapterSource):
+        base, source = _existing(house, config.finetune.adapter)
+        return Inputs(config, policy, items, base, None, source)
+    base, prepared = _prepare(house, config.finetune, items)
+    return Inputs(config, policy, items, base, prepared, None)
+
+
+def plan(house: House, inputs: Inputs) -> Planned:
+    """The candidate these inputs make: the recorded one, or a new version recorded now."""
+    run = digest_json(_identity(inputs))
+    key = f"planned/{run}"
+    found = house.ledger.by_key(key)
+    if found is not None:
+        return Planned.model_validate(found.body)
+    config_blob = house.store.put_json(portable(house, inputs))
+    policy_blob = house.store.put(inputs.policy.canonical())
+    starter = house.person_key(house.person).key_id
+    with house.ledger.write() as tx:
+        found = tx.by_key(key)
+        if found is not None:
+            return Planned.model_validate(found.body)
+        from governance.registry import Registry
+
+        registry = Registry.from_events(tx.events())
+        planned = Planned(
+            name=inputs.config.name,
+            version=registry.next_version(inputs.config.name),
+            route=inputs.config.route,
+            run=run,
+            starter=starter,
+            config=config_blob,
+            base=inputs.base,
+            data=inputs.prepared.record if inputs.prepared else None,
+            policy=policy_blob,
+            margins=inputs.policy.margins(),
+            approvals=inputs.policy.approvals,
+            items={item.task: item.summary() for item in inputs.items},
+            champion=registry.champion(inputs.config.route),
+            source_adapter=inputs.config.finetune.adapter
+            if isinstance(inputs.config.finetune, AdapterSource)
+            else None,
+            attempt=registry.attempts(inputs.config.route, {item.task: item.digest for item in inputs.items}) + 1,
+        )
+        record(house, tx, planned.subject, "planned", planned.model_dump(mode="json"), key=key)
+    house.ledger.checkpoint()
+    return planned
+
+
+def portable(house: House, inputs: Inputs) -> dict[str, Any]:
+    """The resolved config with every file replaced by what it holds: no paths, and enough to run again."""
+    raw = inputs.config.model_dump(mode="json")
+    raw["governance"]["policy"] = inputs.policy.digest()
+    for task in raw["eval"]["tasks"]:
+        for key in ("questions", "task_yaml"):
+            if task[key] is not None:
+                task[key] = house.store.put_file(Path(task[key]))
+    if isinstance(inputs.config.finetune, FinetuneBlock):
+        raw["finetune"]["base"] = {"model": inputs.base.source, "revision": None, "chat_template": inputs.base.template}
+        raw["finetune"]["data"]["source"] = Path(inputs.config.finetune.data.source).name
+    return raw
+
+
+def recall_tasks(house: House, planned: Planned) -> tuple[TaskBlock, ...]:
+    """The tasks of a candidate from its records alone; their files are taken from the store."""
+    raw = house.store.get(planned.config)
+    tasks = []
+    for task in json.loads(raw)["eval"]["tasks"]:
+        for key in ("questions", "task_yaml"):
+            if task[key] is not None:
+                task[key] = str(_item_file(house, task[key], "jsonl" if key == "questions" else "yaml"))
+        tasks.append(TaskBlock.model_validate(task))
+    return tuple(tasks)
+
+
+def _item_file(house: House, blob: str, ending: str) -> Path:
+    path = house.cache / "items" / f"{blob.removeprefix('sha256:')}.{ending}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(house.store.get(blob))
+    return path
+
+
+def _identity(inputs: Inputs) -> dict[str, Any]:
+    config = inputs.config.model_dump(mode="json")
+    finetune = config["finetune"]
+    if inputs.prepared is not None:
+        finetune = {**finetune, "base": inputs.base.tree, "data": inputs.prepared.record.model_dump(mode="json")}
+    return {
+        "name": config["name"],
+        "route": inputs.config.route,
+        "finetune": finetune,
+        "batch_size": config["eval"]["batch_size"],
+        "items": {item.task: item.digest for item in inputs.items},
+        "policy": inputs.policy.digest(),
+    }
+
+
+def _existing(house: House, subject: str) -> tuple[BaseModelRecord, AdapterRecord]:
+    state = state_of(house, subject)
+    planned, adapter = state.planned, state.adapter
+    if adapter is None:
+        raise BadInput(f"{subject} has no sealed adapter yet; train it first, or name another version")
+    return planned.base, adapter
+
+
+def _prepare(
+    house: House, block: FinetuneBlock, items: tuple["ItemSet", ...]
+) -> tuple[BaseModelRecord, "Prepared"]:
+    from finetune.base import materialise, open_base
+    from finetune.data import read_rows
+    from finetune.dataset import prepare
+    from finetune.render import Renderer
+
+    read_rows(block.data)  # bad data is found before the base is touched
+    base = materialise(block.base, house.store, house.cache, house.progress)
+    renderer = Renderer(open_base(base, house.store, house.cache))
+    texts = [text for item in items for text in item.texts]
+    prepared = prepare(block.data, renderer, block.train.max_length, house.store, house.rows, texts, house.progress)
+    return base, prepared

@@ -1,0 +1,60 @@
+"""Progress that a person sees: one bar per stage, on the error stream, so that output stays clean for scripts."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from tunegate_core.ports import Progress as ProgressPort
+
+
+class _Bars:
+    def __init__(self, bars: Progress):
+        self._bars = bars
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, stage: str, done: float, total: float, **figures: float) -> None:
+        """Move the bar of `stage`; `figures` stand behind it."""
+        if stage not in self._tasks:
+            self._tasks[stage] = self._bars.add_task(stage, total=total, figures="")
+        shown = "  ".join(f"{name.replace('_', ' ')} {value:,.4g}" for name, value in figures.items())
+        self._bars.update(self._tasks[stage], completed=done, total=total, figures=shown)
+
+
+class _Lines:
+    """For logs: a line when a stage starts and when it ends."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, bool] = {}
+
+    def __call__(self, stage: str, done: float, total: float, **figures: float) -> None:
+        ended = done >= total
+        if self._seen.get(stage) == ended:
+            return
+        self._seen[stage] = ended
+        shown = "".join(f", {name} {value:.4g}" for name, value in figures.items())
+        sys.stderr.write(f"{stage}: {'done' if ended else 'started'}{shown if ended else ''}\n")
+        sys.stderr.flush()
+
+
+@contextmanager
+def watched(quiet: bool = False) -> Iterator[ProgressPort]:
+    """A progress port for the length of a command: bars on a terminal, lines in a log, nothing when quiet."""
+    console = Console(stderr=True)
+    if quiet:
+        yield lambda stage, done, total, **figures: None
+    elif not console.is_terminal:
+        yield _Lines()
+    else:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:g}/{task.total:g}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("[dim]{task.fields[figures]}"),
+        )
+        with Progress(*columns, console=console) as bars:
+            yield _Bars(bars)

@@ -1,0 +1,153 @@
+"""What a person sees: tables from the same values that `--json` prints. No rule is decided here."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+COLOURS = {"PASS": "green", "FAIL": "red", "UNDECIDED": "yellow"}
+
+
+def console() -> Console:
+    """Standard output, plain when it is not a terminal."""
+    return Console(soft_wrap=True, highlight=False)
+
+
+def show(value: dict[str, Any], view: Callable[[Console, dict[str, Any]], None], as_json: bool) -> None:
+    """Print a value as JSON or through its view."""
+    if as_json:
+        console().print(json.dumps(value, indent=2), markup=False)
+    else:
+        view(console(), value)
+
+
+def say(text: str) -> None:
+    """One message on standard output."""
+    console().print(escape(text))
+
+
+def complain(text: str) -> None:
+    """One message on the error stream."""
+    Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold red]error:[/] {escape(text)}")
+
+
+def coloured(outcome: str | None) -> str:
+    """PASS, FAIL or UNDECIDED in its colour; a dash when there is no verdict yet."""
+    return f"[{COLOURS[outcome]}]{outcome}[/]" if outcome else "-"
+
+
+def points(value: float | None, signed: bool = True) -> str:
+    """A share as percentage points, or `not measured`."""
+    if value is None:
+        return "not measured"
+    return f"{100 * value:+.1f}" if signed else f"{100 * value:.1f}"
+
+
+def overview(out: Console, value: dict[str, Any]) -> None:
+    """Candidates and releases, then routes."""
+    table = Table("version", "state", "verdict", "attempt", "route", "adapter", "planned at", box=None)
+    for row in value["candidates"]:
+        table.add_row(
+            row["version"], row["state"], coloured(row["verdict"]), str(row["attempt"]), row["route"],
+            (row["adapter"] or "-")[:19], row["planned_at"][:19],
+        )  # fmt: skip
+    out.print(table if value["candidates"] else "nothing is recorded yet")
+    for route, champion in value["routes"].items():
+        out.print(f"route [bold]{route}[/] -> {champion}")
+
+
+def candidate(out: Console, value: dict[str, Any]) -> None:
+    """One candidate: where it stands, why, and what made it."""
+    out.print(f"[bold]{value['version']}[/]  {value['state']}  {coloured(value['verdict'])}")
+    if value["checks"]:
+        _checks(out, value["checks"])
+    _lineage(out, value["lineage"])
+    for line in value["next"]:
+        out.print(escape(line))
+
+
+def _checks(out: Console, checks: list[dict[str, Any]]) -> None:
+    table = Table("check", "outcome", "why", box=None)
+    for check in checks:
+        table.add_row(check["check"], coloured(check["outcome"]), escape(check["reason"]))
+    out.print(table)
+
+
+def _lineage(out: Console, lineage: dict[str, Any]) -> None:
+    table = Table("made from", "", box=None)
+    for key, item in lineage.items():
+        if item is not None:
+            table.add_row(key.replace("_", " "), escape(str(item)))
+    out.print(table)
+
+
+def comparison(out: Console, value: dict[str, Any]) -> None:
+    """Several candidates side by side: scores with intervals, then verdicts with their reasons."""
+    versions = value["versions"]
+    table = Table("", *versions, box=None)
+    table.add_row("verdict", *(coloured(value["verdicts"][version]) for version in versions))
+    table.add_row("state", *(value["states"][version] for version in versions))
+    for row in value["rows"]:
+        table.add_row(row["label"], *(escape(row["cells"].get(version, "-")) for version in versions))
+    out.print(table)
+    for version in versions:
+        for reason in value["reasons"][version]:
+            out.print(escape(f"{version}: {reason}"))
+
+
+def check_report(out: Console, value: dict[str, Any]) -> None:
+    """Findings before training, and the loss mask on one example."""
+    table = Table("", "check", "found", box=None)
+    marks = {"ok": "[green]ok[/]", "warn": "[yellow]look[/]", "fail": "[red]fail[/]"}
+    for finding in value["findings"]:
+        table.add_row(marks[finding["status"]], finding["name"], escape(finding["what"]))
+    out.print(table)
+    if value.get("example"):
+        out.print("one row as the model sees it; what is learnt is [bold green]green[/]:")
+        shown = "".join(
+            f"[bold green]{escape(part['text'])}[/]" if part["supervised"] else escape(part["text"])
+            for part in value["example"]
+        )
+        out.print(shown)
+
+
+def verify_report(out: Console, value: dict[str, Any]) -> None:
+    """The ledger's health."""
+    if value["ok"]:
+        out.print(f"[green]verified[/] {value['size']} events, root {value['root']}")
+    else:
+        out.print(f"[red]not verified[/]: {len(value['problems'])} problems in {value['size']} events")
+    for problem in value["problems"]:
+        out.print(escape(f"  {problem['where']}: {problem['what']}"))
+    for note in value.get("notes", ()):
+        out.print(escape(f"  note: {note}"))
+
+
+def bundle(out: Console, value: dict[str, Any]) -> None:
+    """What a bundle proves."""
+    out.print("[green]verified[/] by the bundle alone:")
+    for key, item in value.items():
+        out.print(escape(f"  {key.replace('_', ' ')}: {item}"))
+
+
+def key(out: Console, value: dict[str, Any]) -> None:
+    """A new key."""
+    out.print(f"key {value['key_id']} of {escape(value['name'])}, private half in {escape(value['private'])}")
+
+
+def garbage(out: Console, value: dict[str, Any]) -> None:
+    """What the store holds beyond the ledger's needs."""
+    verb = "deleted" if value["deleted"] else "can be deleted with --delete"
+    out.print(f"{len(value['blobs'])} files, {value['bytes'] / 2**20:.1f} MiB, {verb}")
+
+
+def doctor(out: Console, value: dict[str, Any]) -> None:
+    """The installation, finding by finding."""
+    table = Table("", "what", "found", "to do", box=None)
+    for finding in value["findings"]:
+        mark = "[green]ok[/]" if finding["ok"] else "[red]fail[/]"
+        table.add_row(mark, finding["name"], escape(finding["found"]), escape(finding["fix"]))
+    out.print(table)
