@@ -1,1 +1,1 @@
-"""What can be said about an adapter, and how surely?"""
+"""What can be said about an adapter, and how surely? The same items for base, champion and candidate, paired."""

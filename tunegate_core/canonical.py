@@ -21,8 +21,10 @@ def canonical_json(value: Any) -> bytes:
     """RFC 8785 form of a JSON value. Raises BadInput for what JSON or JCS can't say (NaN, sets, ints beyond 2^53)."""
     try:
         return rfc8785.dumps(value)
-    except rfc8785.CanonicalizationError as error:
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
         raise BadInput(f"this value has no canonical JSON form: {error}") from error
+    except RecursionError as error:
+        raise BadInput("this value has no canonical JSON form: it is nested too deeply") from error
 
 
 def digest(data: bytes) -> Digest:

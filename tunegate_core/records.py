@@ -141,7 +141,7 @@ class Cluster(Record):
 
 
 class PairedStatistics(Record):
-    """Candidate against one reference on the same items, paired by item id, kept so that any margin can be judged later."""
+    """Candidate against one reference on the same items, paired by item id; any margin can be judged later."""
 
     reference: Literal["base", "champion"]
     reference_subject: str  # adapter tree, or base tree

@@ -13,11 +13,10 @@ import secrets
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import fsspec
-
 from tunegate_core.canonical import canonical_json, digest
 from tunegate_core.errors import IntegrityError, NotFound, StoreFault
 from tunegate_core.proof.tree import leaf_hash, tree_root
+from tunegate_core.store import open_place
 
 
 class Rows:
@@ -25,8 +24,8 @@ class Rows:
 
     def __init__(self, store_url: str):
         self._fs: Any
-        self._fs, root = fsspec.core.url_to_fs(store_url)
-        self._root = str(root).rstrip("/") + "/rows"
+        self._fs, root = open_place(store_url)
+        self._root = root + "/rows"
 
     def put(self, texts: Sequence[str]) -> str:
         """Commit to texts in order; return the root as `rows:<64 hex>`."""

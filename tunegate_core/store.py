@@ -6,30 +6,41 @@ with other content, and nothing is trusted because of where it lies.
 """
 
 import hashlib
+import io
 import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 import fsspec
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from tunegate_core.canonical import Digest, canonical_json, digest, parse_digest, verify_digest
-from tunegate_core.errors import IntegrityError, NotFound, StoreFault
+from tunegate_core.errors import BadInput, IntegrityError, NotFound, StoreFault
 from tunegate_core.records import Record
 
 CHUNK_BYTES = 1 << 20
+DIGEST = r"^sha256:[0-9a-f]{64}$"
 
 
 class TreeFile(Record):
     """One file of a tree. `path` is relative and uses forward slashes; `size` is in bytes."""
 
     path: str
-    sha256: str
+    sha256: str = Field(pattern=DIGEST)
     size: int = Field(ge=0)
+
+    @field_validator("path")
+    @classmethod
+    def stays_inside(cls, path: str) -> str:
+        """A path has one spelling and does not leave its folder."""
+        pure = PurePosixPath(path)
+        if pure.is_absolute() or ".." in pure.parts or "\0" in path or pure.as_posix() != path or path == ".":
+            raise ValueError(f"a tree names the path {path!r}; expected a plain relative path inside its folder")
+        return path
 
 
 class Tree(Record):
@@ -38,6 +49,18 @@ class Tree(Record):
     type: str = Field(default="tree", pattern="^tree$")
     files: tuple[TreeFile, ...]
 
+    @field_validator("files")
+    @classmethod
+    def one_order(cls, files: tuple[TreeFile, ...]) -> tuple[TreeFile, ...]:
+        """Equal folders have equal manifests: every path once, sorted, and none that is also a folder."""
+        paths = [file.path for file in files]
+        if paths != sorted(set(paths)):
+            raise ValueError("a tree's paths must be sorted and differ")
+        folders = {folder.as_posix() for path in paths for folder in PurePosixPath(path).parents}
+        if clash := sorted(folders & set(paths)):
+            raise ValueError(f"a tree names {clash[0]!r} as a file and as a folder")
+        return files
+
 
 class Store:
     """A content-addressed store at a path or any fsspec URL (`s3://bucket/prefix`, `memory://x`, ...)."""
@@ -45,8 +68,7 @@ class Store:
     def __init__(self, url: str | Path):
         self.url = str(url)
         self._fs: Any
-        self._fs, root = fsspec.core.url_to_fs(self.url)
-        self._root = str(root).rstrip("/")
+        self._fs, self._root = open_place(self.url)
         self._local = "file" in (self._fs.protocol if isinstance(self._fs.protocol, tuple) else (self._fs.protocol,))
 
     def _path(self, blob: str) -> str:
@@ -61,7 +83,7 @@ class Store:
         """Store bytes; return their digest. Atomic: a reader sees the whole blob or none."""
         name = digest(data)
         if not self.has(name):
-            self._write(self._path(name), lambda out: out.write(data))
+            self._write(self._path(name), data)
         return name
 
     def put_json(self, value: Any) -> Digest:
@@ -69,11 +91,10 @@ class Store:
         return self.put(canonical_json(value))
 
     def put_file(self, path: Path) -> Digest:
-        """Store a file without holding it in memory."""
+        """Store a file without holding it in memory. Raises IntegrityError when it changes meanwhile."""
         name = hash_file(path)
         if not self.has(name):
-            with path.open("rb") as source:
-                self._write(self._path(name), lambda out: shutil.copyfileobj(source, out, CHUNK_BYTES))
+            self._write(self._path(name), path)
         return name
 
     def put_tree(self, folder: Path) -> Digest:
@@ -108,14 +129,14 @@ class Store:
         """The bytes of one file of a tree, checked against the manifest."""
         for file in self.get_tree(tree).files:
             if file.path == path:
-                return self.get(file.sha256)
+                return self._file(file)
         raise NotFound(f"the tree {tree} has no file {path}")
 
     def verify_tree(self, tree: str) -> Tree:
         """The manifest after every file of it was read and re-hashed."""
         manifest = self.get_tree(tree)
         for file in manifest.files:
-            self.get(file.sha256)
+            self._file(file)
         return manifest
 
     def materialise(self, tree: str, folder: Path) -> Path:
@@ -123,17 +144,17 @@ class Store:
         manifest = self.get_tree(tree)
         if folder.is_dir() and _folder_holds(folder, manifest):
             return folder
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        for file in manifest.files:
-            target = draft / _inside(file.path)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(self.get(file.sha256))
-        shutil.rmtree(folder, ignore_errors=True)
         try:
-            draft.rename(folder)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as place:
+                draft = Path(place) / "draft"
+                for file in manifest.files:
+                    target = draft / file.path
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.write_bytes(self._file(file))
+                shutil.rmtree(folder, ignore_errors=True)
+                draft.rename(folder)
         except OSError as error:  # another process may have won the race with the same content
-            shutil.rmtree(draft, ignore_errors=True)
             if not (folder.is_dir() and _folder_holds(folder, manifest)):
                 raise StoreFault(f"can't write {folder}: {error}") from error
         return folder
@@ -148,24 +169,37 @@ class Store:
 
     def remove(self, blob: str) -> None:
         """Delete one blob; used by erasure and garbage collection only."""
-        self._fs.rm_file(self._path(blob))
-
-    def _write(self, path: str, fill: Callable[[Any], object]) -> None:
-        folder = path.rsplit("/", 1)[0]
-        draft = f"{folder}/.{uuid.uuid4().hex}" if self._local else path
         try:
-            self._fs.makedirs(folder, exist_ok=True)
-            with self._fs.open(draft, "wb") as out:
-                fill(out)
-                out.flush()
-                if self._local:
-                    os.fsync(out.fileno())
+            self._fs.rm_file(self._path(blob))
+        except FileNotFoundError as error:
+            raise NotFound(f"the store at {self.url} has no {blob}") from error
+
+    def _file(self, file: TreeFile) -> bytes:
+        data = self.get(file.sha256)
+        if len(data) != file.size:
+            raise IntegrityError(f"a tree says that {file.path} has {file.size} bytes; found {len(data)}")
+        return data
+
+    def _write(self, path: str, source: bytes | Path) -> None:
+        try:
+            self._fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
             if self._local:
-                os.replace(draft, path)
+                _write_whole(Path(path), source)
+            elif isinstance(source, bytes):
+                self._fs.pipe_file(path, source)
+            else:
+                self._fs.put_file(str(source), path)
         except OSError as error:
-            if self._local:
-                Path(draft).unlink(missing_ok=True)
             raise StoreFault(f"can't write to the store at {self.url}: {error}") from error
+
+
+def open_place(url: str) -> tuple[Any, str]:
+    """The file system of a URL and the path there, without a slash at the end. Raises BadInput."""
+    try:
+        system, root = fsspec.core.url_to_fs(url)
+    except (ValueError, ImportError) as error:
+        raise BadInput(f"the store can't be at {url}: {error}; expected a folder or a URL fsspec knows") from error
+    return system, str(root).rstrip("/")
 
 
 def hash_file(path: Path) -> Digest:
@@ -177,15 +211,33 @@ def hash_file(path: Path) -> Digest:
         raise NotFound(f"can't read {path}: {error}") from error
 
 
-def _inside(path: str) -> PurePosixPath:
-    pure = PurePosixPath(path)
-    if pure.is_absolute() or ".." in pure.parts:
-        raise IntegrityError(f"a tree names the path {path!r}, which leaves its folder")
-    return pure
+def _write_whole(target: Path, source: bytes | Path) -> None:
+    """Write a file beside its place, flush it to the disk, and move it in."""
+    draft = target.with_name(f".{uuid.uuid4().hex}")
+    hashed = hashlib.sha256()
+    try:
+        with draft.open("wb") as out, _opened(source) as data:
+            while chunk := data.read(CHUNK_BYTES):
+                hashed.update(chunk)
+                out.write(chunk)
+            out.flush()
+            os.fsync(out.fileno())
+        if hashed.hexdigest() != target.parent.name + target.name:
+            raise IntegrityError(f"{source!s:.200} changed while it was stored; store it again")
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _opened(source: bytes | Path) -> IO[bytes]:
+    return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
 
 
 def _folder_holds(folder: Path, manifest: Tree) -> bool:
-    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    paths = list(folder.rglob("*"))
+    if any(path.is_symlink() for path in paths):
+        return False
+    found = {path.relative_to(folder).as_posix() for path in paths if path.is_file()}
     return found == {file.path for file in manifest.files} and all(
         hash_file(folder / file.path) == file.sha256 for file in manifest.files
     )

@@ -1,9 +1,10 @@
 """A YAML file becomes a checked config, or one error that lists every problem.
 
 Each problem names its path in the file, the line, what was found and the nearest known key. Keys given twice are
-refused (YAML would silently keep the last).
+refused (YAML would silently keep the last), and so are aliases (a few lines of them can stand for gigabytes).
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -26,6 +27,39 @@ PATH_FIELDS = (
 )
 TASK_PATH_FIELDS = ("questions", "task_yaml")
 
+EXPECTED = {  # pydantic's words for a type, in the words of a YAML file
+    "model_type": "expected a mapping of keys",
+    "model_attributes_type": "expected a mapping of keys",
+    "tuple_type": "expected a list",
+    "string_type": "expected text (put it in quotes)",
+}
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's plain values, as editors read them: `on` and `yes` are text, `2e-4` is a number, dates are text."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 (the base class declares it so)
+        first: [
+            (tag, pattern) for tag, pattern in known if tag.rpartition(":")[2] not in ("bool", "float", "timestamp")
+        ]
+        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """The next node; aliases are refused."""
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(None, None, "aliases are not read; write the value out", mark)
+        return super().compose_node(parent, index)
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("(?i:true|false)$"), list("tTfF"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?i:inf)|\.(?i:nan))$"),
+    list("-+.0123456789"),
+)
+
 
 def load_config(path: Path) -> Config:
     """Read, check and resolve a config file: file paths in it become absolute. Raises ConfigError."""
@@ -46,10 +80,13 @@ def load_yaml(path: Path, error: type[BadInput]) -> tuple[Any, dict[Path_, int]]
     except OSError as cause:
         raise error(f"{path}: can't be read: {cause.strerror}") from cause
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as cause:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        value = loader.construct_document(node) if node is not None else None
+    except (yaml.YAMLError, ValueError) as cause:
         raise error(f"{path}: not valid YAML: {cause}") from cause
+    except RecursionError as cause:
+        raise error(f"{path}: not a config: its lists and mappings are nested too deeply") from cause
     lines: dict[Path_, int] = {}
     twice = [f"{path}, line {line}: {dotted(key)} is given twice" for key, line in _walk(node, (), lines)]
     if twice:
@@ -57,10 +94,10 @@ def load_yaml(path: Path, error: type[BadInput]) -> tuple[Any, dict[Path_, int]]
     return value, lines
 
 
-def validate(
-    model: type[Model], raw: Any, lines: dict[Path_, int], path: Path, error: type[BadInput]
-) -> Model:
+def validate(model: type[Model], raw: Any, lines: dict[Path_, int], path: Path, error: type[BadInput]) -> Model:
     """`raw` as a `model`. Raises `error` with one line per problem: file, line, path, what was found, what fits."""
+    if raw is None:
+        raise error(f"{path}: the file is empty; expected a mapping of keys")
     if not isinstance(raw, dict):
         raise error(f"{path}: expected a mapping of keys at the top, found {type(raw).__name__}")
     try:
@@ -96,13 +133,15 @@ def _walk(node: yaml.Node | None, path: Path_, lines: dict[Path_, int]) -> Itera
 
 def _problem(model: type[BaseModel], item: Any, raw: Any, lines: dict[Path_, int], path: Path) -> str:
     where = tuple(part for part in item["loc"] if part in _keys(raw, item["loc"]) or not _is_branch(part))
+    if item["type"] == "invalid_key":
+        where = (*where[:-1], str(where[-1]))
     line = next((lines[where[:length]] for length in range(len(where), 0, -1) if where[:length] in lines), 1)
     if item["type"] == "extra_forbidden":
-        hint = nearest(str(where[-1]), _known_keys(model, where[:-1]))
+        hint = nearest(str(where[-1]), _known_keys(model, where[:-1], item["loc"]))
         return f"{path}, line {line}: unknown key {dotted(where)}{hint}"
     if item["type"] == "missing":
         return f"{path}, line {line}: {dotted(where)} is missing"
-    message = str(item["msg"]).removeprefix("Value error, ")
+    message = EXPECTED.get(item["type"]) or str(item["msg"]).removeprefix("Value error, ")
     found = "" if isinstance(item["input"], dict | list) else f"; found {item['input']!r}"
     return f"{path}, line {line}: {dotted(where) or 'config'}: {message}{found}"
 
@@ -123,16 +162,15 @@ def _keys(raw: Any, loc: Path_) -> set[str | int]:
     """Every key or index that occurs along `loc` in the raw value."""
     found: set[str | int] = set()
     for part in loc:
-        if isinstance(raw, dict) and part in raw:
-            found.add(part)
-            raw = raw[part]
-        elif isinstance(raw, list) and isinstance(part, int) and part < len(raw):
+        is_item = isinstance(raw, list) and isinstance(part, int) and part < len(raw)
+        if is_item or (isinstance(raw, dict) and part in raw):
             found.add(part)
             raw = raw[part]
     return found
 
 
-def _known_keys(model: type[BaseModel], where: Path_) -> list[str]:
+def _known_keys(model: type[BaseModel], where: Path_, loc: Path_) -> list[str]:
+    """The keys that fit at `where`; `loc` tells which branch of a union was meant."""
     models = [model]
     for part in where:
         if isinstance(part, str):
@@ -142,7 +180,8 @@ def _known_keys(model: type[BaseModel], where: Path_) -> list[str]:
                 if part in outer.model_fields
                 for inner in _models_in(outer.model_fields[part].annotation)
             ]
-    return [key for inner in models for key in inner.model_fields]
+    meant = [inner for inner in models if inner.__name__ in loc] or models
+    return [key for inner in meant for key in inner.model_fields]
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

@@ -6,7 +6,16 @@ is recorded with the run. Paths are relative to the config file.
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 NAME = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 VERSION = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?@[1-9][0-9]*$"
@@ -16,6 +25,14 @@ class Block(BaseModel):
     """A part of the config: frozen, unknown keys refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def flags_are_no_numbers(cls, value: Any, info: ValidationInfo) -> Any:
+        """`rank: true` is a mistake, not 1."""
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
+            raise ValueError("true and false do not fit here")
+        return value
 
 
 class BaseBlock(Block):
@@ -140,6 +157,7 @@ class TaskBlock(Block):
 
     @model_validator(mode="after")
     def one_source(self) -> Self:
+        """Items come from one place."""
         given = [key for key in ("questions", "task_yaml", "harness") if getattr(self, key) is not None]
         if len(given) != 1:
             found = ", ".join(given) or "none"
@@ -155,6 +173,7 @@ class EvalBlock(Block):
 
     @model_validator(mode="after")
     def names_once(self) -> Self:
+        """The policy calls a task by its name."""
         names = [task.name for task in self.tasks]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -199,4 +218,4 @@ class Config(Block):
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of a config, for editors."""
     schema = Config.model_json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Tunegate config", **schema}
+    return {**schema, "$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Tunegate config"}

@@ -39,7 +39,7 @@ def tree_root(leaves: Sequence[bytes]) -> bytes:
 
 
 def verify_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes], root: bytes) -> None:
-    """The leaf hash is at `index` of the tree of `size` leaves with `root` (RFC 9162, 2.1.3.2). Raises IntegrityError."""
+    """The leaf hash is at `index` of the tree of `size` leaves (RFC 9162, 2.1.3.2). Raises IntegrityError."""
     if not 0 <= index < size:
         raise IntegrityError(f"inclusion proof: index {index} is not in a tree of {size}")
     position, last, value = index, size - 1, leaf

@@ -1,0 +1,48 @@
+# Every target sets up .venv by itself. EXTRA=gpu for a machine with a GPU.
+EXTRA ?= cpu
+BIN := .venv/bin
+SHELL_FILES := .ci/run scripts/setup.sh
+
+export HF_HUB_OFFLINE ?= 1
+export TOKENIZERS_PARALLELISM ?= false
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-faults check lint unit snapshots bench clean
+
+help:  ## Say what can be made
+	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+setup:  ## Make .venv ready
+	@scripts/setup.sh $(EXTRA)
+
+demo: setup  ## Run the three example releases and show them side by side
+	@$(BIN)/python -m tunegate.demo
+
+test: setup  ## Run every test but the slow faults (at most 20 minutes on 2 cores)
+	$(BIN)/pytest -m "not fault" --durations=10
+
+test-faults: setup  ## Run the slow tests of faults (at most 25 minutes)
+	$(BIN)/pytest -m fault --durations=10
+
+check: lint unit  ## Format, lint, types, import rules and fast tests (under 3 minutes)
+
+lint: setup
+	$(BIN)/ruff format --check --quiet
+	$(BIN)/ruff check --quiet
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/mypy
+	$(BIN)/shellcheck $(SHELL_FILES)
+	$(BIN)/hadolint Dockerfile
+
+unit: setup
+	$(BIN)/pytest -m "not slow and not fault" -q
+
+snapshots: setup  ## Write again what is made from the code: JSON Schema, README's help, the list of verbs
+	$(BIN)/python scripts/snapshots.py
+
+bench: setup  ## Measure; results go to benchmarks/results
+	$(BIN)/python -m benchmarks
+
+clean:  ## Remove caches and build outputs; .tunegate and .venv stay
+	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -1,0 +1,187 @@
+"""Candidate, base and champion on the same items: one base in memory, one prompt, one record per item.
+
+A finished pair of task and arm is kept under the digest of everything that shapes an answer, so that a killed
+evaluation goes on where it was and a second one finds its results. Repeated, it gives the same evidence: items, batches
+and examples have a fixed order, decoding is greedy, and evidence holds no times, paths or last digits.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+from eval.items import ItemSet, reopen
+from eval.model import Arms, Precision, chat_template, device_name, resolve_precision
+from eval.results import ArmRun, keep, read_run, recall, samples_json, verify_same_prompts
+from eval.statistics import arm_statistics, paired_statistics, scale_of
+from eval.task import OpenTask
+from tunegate_core.canonical import digest, digest_json
+from tunegate_core.config import TaskBlock
+from tunegate_core.errors import BadInput, ResourcesUnavailable
+from tunegate_core.ports import Progress
+from tunegate_core.records import Arm, Evidence, PairedStatistics
+from tunegate_core.store import Store
+
+LIBRARIES = ("lm_eval", "torch", "transformers", "peft")
+METHOD = 1  # of eval.scoring; counted up when a change there can change an answer
+ORDER: tuple[Arm, ...] = ("candidate", "base", "champion")
+REFERENCES: tuple[Literal["base", "champion"], ...] = ("base", "champion")
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all tasks of one examination share. `subjects`: adapter tree, or base tree, of each arm."""
+
+    base_folder: Path
+    base_tree: str
+    arms: Mapping[Arm, Path | None]
+    subjects: Mapping[Arm, str]
+    cache: Path
+    batch_size: int
+    precision: Literal["float32", "bfloat16"]
+    progress: Progress
+
+    def settings(self, block: TaskBlock) -> dict[str, Any]:
+        """All that shapes an answer beside the weights and the items."""
+        template = chat_template(self.base_folder)
+        return {
+            "method": METHOD,
+            "template": None if template is None else digest(template.encode()),
+            "few_shot": block.few_shot,
+            "sampling": "greedy",
+            "batch_size": self.batch_size,
+            "precision": self.precision,
+            "device": device_name(),
+            "libraries": {name: version(name) for name in LIBRARIES},
+        }
+
+    def key(self, opened: OpenTask, arm: Arm) -> str:
+        """Digest of all that shapes one arm's answers to one task."""
+        adapter = None if self.arms[arm] is None else self.subjects[arm]
+        shaping = {"base": self.base_tree, "adapter": adapter, "items": opened.digest()}
+        return digest_json({**shaping, "settings": self.settings(opened.block)})
+
+    def path(self, key: str) -> Path:
+        """Where the results of a finished pair of task and arm are kept."""
+        return self.cache / "scores" / f"{key.removeprefix('sha256:')}.json"
+
+
+def examine(
+    tasks: Sequence[TaskBlock],
+    items: Sequence[ItemSet],
+    base_folder: Path,
+    base_tree: str,
+    arms: Mapping[Arm, Path | None],
+    subjects: Mapping[Arm, str],
+    store: Store,
+    cache: Path,
+    batch_size: int,
+    precision: Precision,
+    progress: Progress,
+) -> tuple[Evidence, ...]:
+    """Score every arm on every task; put the per-item records into the store; return one Evidence per task.
+
+    `items` are those frozen in the plan; `arms` gives the adapter folder of each arm, None for the bare base;
+    `batch_size` is in questions. Raises IntegrityError when items changed since they were planned or arms were not
+    asked the same, BadInput when an adapter does not fit, ResourcesUnavailable when memory runs out.
+    """
+    planned = {item.task: item for item in items}
+    if "candidate" not in arms or set(arms) != set(subjects):
+        raise BadInput(f"expected a subject for each arm and a candidate among them; found {sorted(arms)}")
+    if sorted(planned) != sorted(task.name for task in tasks):
+        raise BadInput(f"planned were the tasks {sorted(planned)}; found {sorted(task.name for task in tasks)}")
+    opened = [reopen(task, planned[task.name]) for task in tasks]
+    ordered: dict[Arm, Path | None] = {arm: arms[arm] for arm in ORDER if arm in arms}
+    bench = Bench(
+        base_folder, base_tree, ordered, subjects, cache, batch_size, resolve_precision(precision), progress
+    )
+    runs = _score(bench, opened)
+    return tuple(_evidence(bench, task, runs[task.block.name], store) for task in opened)
+
+
+def _score(bench: Bench, opened: Sequence[OpenTask]) -> dict[str, dict[Arm, ArmRun]]:
+    """Every arm's results on every task: those found, and the missing ones scored now."""
+    runs: dict[str, dict[Arm, ArmRun | None]] = {}
+    for task in opened:
+        keys = {arm: bench.key(task, arm) for arm in bench.arms}
+        runs[task.block.name] = {arm: recall(bench.path(key), key, task.items) for arm, key in keys.items()}
+    missing = {arm for found in runs.values() for arm, run in found.items() if run is None}
+    arms = _load(bench, missing) if missing else None
+    done: dict[str, dict[Arm, ArmRun]] = {task.block.name: {} for task in opened}
+    for task in opened:
+        for arm, found in runs[task.block.name].items():
+            if found is None and arms is not None:
+                found = _score_arm(bench, arms, task, arm)
+            if found is not None:
+                done[task.block.name][arm] = found
+                bench.progress(_stage(task, arm), len(task.items), len(task.items))
+        verify_same_prompts(task.block.name, done[task.block.name])
+    return done
+
+
+def _load(bench: Bench, missing: set[Arm]) -> Arms:
+    adapters = {arm: folder for arm, folder in bench.arms.items() if folder is not None and arm in missing}
+    return Arms(bench.base_folder, adapters, bench.precision)
+
+
+def _score_arm(bench: Bench, arms: Arms, task: OpenTask, arm: Arm) -> ArmRun:
+    from eval import lmeval
+    from eval.quiet import quiet
+    from eval.scoring import PromptSharingLM
+
+    key, total = bench.key(task, arm), len(task.items)
+    found = recall(bench.path(key), key, task.items)  # two arms may be the same adapter
+    if found is not None:
+        return found
+    bench.progress(_stage(task, arm), 0, total)
+    with quiet(), arms.on(arm) as model, _memory(bench.batch_size):
+        lm = PromptSharingLM(model, arms.tokenizer, bench.batch_size)
+        lm.watch = lambda done, requests: bench.progress(_stage(task, arm), total * done // requests, total)
+        samples = lmeval.run(lm, task.build(), task.block, chat=arms.tokenizer.chat_template is not None)
+        run = read_run(task.items, samples, task.block.metric, key, lm)
+    keep(bench.path(key), run)
+    return run
+
+
+def _evidence(bench: Bench, task: OpenTask, runs: Mapping[Arm, ArmRun], store: Store) -> Evidence:
+    from eval.lmeval import BINARY
+
+    block, results = task.block, {arm: run.results for arm, run in runs.items()}
+    pairs: list[PairedStatistics] = [
+        paired_statistics(other, bench.subjects[other], task.items, results["candidate"], results[other])
+        for other in REFERENCES
+        if other in results
+    ]
+    return Evidence(
+        task=block.name,
+        metric=block.metric,
+        scale=scale_of(block.metric, BINARY, results),
+        higher_is_better=task.higher_is_better,
+        items=task.digest(),
+        settings=digest_json(bench.settings(block)),
+        n=len(task.items),
+        arms=tuple(arm_statistics(arm, bench.subjects[arm], task.items, results[arm]) for arm in results),
+        pairs=tuple(pairs),
+        samples=store.put_json(samples_json(block.name, block.metric, task.items, runs)),
+    )
+
+
+def _stage(task: OpenTask, arm: Arm) -> str:
+    return f"evaluate {task.block.name}: {arm}"
+
+
+class _memory:
+    """Memory that ran out on a device, as our error."""
+
+    def __init__(self, batch_size: int):
+        self._batch_size = batch_size
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if kind is not None and kind.__name__ == "OutOfMemoryError":
+            raise ResourcesUnavailable(
+                f"scoring {self._batch_size} questions at once needs more memory than there is; lower eval.batch_size"
+            ) from error

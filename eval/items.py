@@ -1,0 +1,60 @@
+"""Evaluation items, read and checked before any expensive work, and frozen under one digest per task."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from eval.task import OpenTask, TaskSource
+from tunegate_core import registry
+from tunegate_core.config import TaskBlock
+from tunegate_core.errors import IntegrityError
+
+SOURCES = ("questions", "task_yaml", "harness")
+
+
+@dataclass(frozen=True)
+class ItemSet:
+    """The items of one task as they stand in a plan. `n` items in `clusters` clusters; `texts`: the questions' texts,
+    for the overlap check with training data."""
+
+    task: str
+    metric: str
+    digest: str
+    n: int
+    clusters: int
+    texts: tuple[str, ...]
+
+    def summary(self) -> dict[str, Any]:
+        """What a plan keeps: no text of any item."""
+        return {"digest": self.digest, "metric": self.metric, "n": self.n, "clusters": self.clusters}
+
+
+def freeze(tasks: Sequence[TaskBlock]) -> tuple[ItemSet, ...]:
+    """Read and check every task's items. Raises BadInput (DataError with file and line for a file of questions)."""
+    return tuple(_summarise(open_task(block)) for block in tasks)
+
+
+def open_task(block: TaskBlock) -> OpenTask:
+    """One task through the plug-in its config names."""
+    name = next(source for source in SOURCES if getattr(block, source) is not None)
+    source: TaskSource = registry.load("eval.tasks", name)
+    return source(block)
+
+
+def reopen(block: TaskBlock, planned: ItemSet) -> OpenTask:
+    """The task again, provided that nothing changed since it was frozen. Raises IntegrityError otherwise."""
+    opened = open_task(block)
+    found = opened.digest()
+    if found != planned.digest:
+        raise IntegrityError(
+            f"the items of task '{block.name}' changed after they were planned: expected {planned.digest}, found "
+            f"{found}; restore them, or plan a new version with the new items"
+        )
+    return opened
+
+
+def _summarise(opened: OpenTask) -> ItemSet:
+    block, items = opened.block, opened.items
+    clusters = len({item.cluster for item in items})
+    texts = tuple(item.text for item in items)
+    return ItemSet(block.name, block.metric, opened.digest(), len(items), clusters, texts)

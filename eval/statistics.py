@@ -1,0 +1,62 @@
+"""Per-item results become sufficient statistics: sums per cluster, from which any margin can be judged later.
+
+Clusters stand in the order of their names; a cluster without a measured item is not among them (its items are counted
+as unmeasured). Sums are exact (`math.fsum`), so that they do not depend on the order of the items.
+"""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
+
+from eval.results import Result
+from eval.task import Item
+from tunegate_core.records import Arm, ArmStatistics, Cluster, PairedStatistics
+
+
+def arm_statistics(arm: Arm, subject: str, items: Sequence[Item], results: Sequence[Result]) -> ArmStatistics:
+    """One arm by itself: (n, sum, sum of squares) per cluster, and the unmeasured items by reason."""
+    scores: dict[str, list[float]] = defaultdict(list)
+    for item, result in zip(items, results, strict=True):
+        if result.score is not None:
+            scores[item.cluster].append(result.score)
+    clusters = tuple((len(s), math.fsum(s), math.fsum(x * x for x in s)) for _, s in sorted(scores.items()))
+    reasons = Counter(result.reason for result in results if result.reason is not None)
+    return ArmStatistics(arm=arm, subject=subject, clusters=clusters, unmeasured=dict(sorted(reasons.items())))
+
+
+def paired_statistics(
+    reference: Literal["base", "champion"],
+    subject: str,
+    items: Sequence[Item],
+    candidate: Sequence[Result],
+    other: Sequence[Result],
+) -> PairedStatistics:
+    """Candidate and reference on the same items; an item counts only where both were measured."""
+    pairs: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for item, ours, theirs in zip(items, candidate, other, strict=True):
+        if ours.score is not None and theirs.score is not None:
+            pairs[item.cluster].append((ours.score, theirs.score))
+    clusters = tuple(_cluster(scores) for _, scores in sorted(pairs.items()))
+    unmeasured = len(items) - sum(cluster.n for cluster in clusters)
+    return PairedStatistics(
+        reference=reference, reference_subject=subject, clusters=clusters, unmeasured=unmeasured
+    )
+
+
+def scale_of(metric: str, binary: Sequence[str], runs: Mapping[Arm, Sequence[Result]]) -> Literal["binary", "real"]:
+    """`binary` for a yes/no metric whose scores are indeed 0 or 1."""
+    scores = {result.score for results in runs.values() for result in results if result.score is not None}
+    return "binary" if metric.partition(",")[0] in binary and scores <= {0.0, 1.0} else "real"
+
+
+def _cluster(scores: Iterable[tuple[float, float]]) -> Cluster:
+    pairs = list(scores)
+    return Cluster(
+        n=len(pairs),
+        candidate=math.fsum(c for c, _ in pairs),
+        reference=math.fsum(r for _, r in pairs),
+        cross=math.fsum(c * r for c, r in pairs),
+        candidate_sq=math.fsum(c * c for c, _ in pairs),
+        reference_sq=math.fsum(r * r for _, r in pairs),
+    )

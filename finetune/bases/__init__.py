@@ -1,0 +1,1 @@
+"""Where a base model can come from: one file per scheme, each with a `PLUGIN` that is a `finetune.base.BaseSource`."""

@@ -1,0 +1,23 @@
+"""What verification found. A report without problems is `ok`; notes say what could not be known."""
+
+from tunegate_core.records import Record
+
+
+class Problem(Record):
+    """A fault and where it is: `where` in words, `first` and `last` the events it concerns (both included)."""
+
+    where: str
+    what: str
+    first: int | None = None
+    last: int | None = None
+
+
+class VerifyReport(Record):
+    """The log as re-derived from its bytes. `root` is hex; `checkpoints` counts the signed tree heads that agree."""
+
+    ok: bool
+    size: int
+    root: str
+    checkpoints: int
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,52 @@
+"""The ledger's two tables. What is here is what the newest migration leaves; a test compares the two.
+
+A row of `events` holds its leaf hash and, in `nodes`, the roots of all perfect subtrees that it completes, 32 bytes each
+from level 1 upwards: the root of the subtree (level, index) lies in the row `(index + 1) * 2**level - 1`. So an append
+writes one row, and a proof reads O(log n) rows by their number.
+"""
+
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text
+
+REVISION = "0001"
+VERSION_TABLE = "ledger_version"  # of its own: other tables of a house migrate by themselves
+
+# On SQLite only an INTEGER primary key is the row's own number, which saves an index.
+NUMBER = BigInteger().with_variant(Integer(), "sqlite")
+
+metadata = MetaData()
+
+events = Table(
+    "events",
+    metadata,
+    Column("seq", NUMBER, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),
+    Column("subject", Text),
+    Column("key", Text),
+    Column("at", Text, nullable=False),
+    Column("leaf", LargeBinary, nullable=False),
+    Column("nodes", LargeBinary, nullable=False),
+    Column("bytes", LargeBinary, nullable=False),
+)
+Index(
+    "events_by_key",
+    events.c.key,
+    unique=True,
+    sqlite_where=events.c.key.is_not(None),
+    postgresql_where=events.c.key.is_not(None),
+)
+Index(
+    "events_by_subject",
+    events.c.subject,
+    events.c.seq,
+    sqlite_where=events.c.subject.is_not(None),
+    postgresql_where=events.c.subject.is_not(None),
+)
+Index("events_by_kind", events.c.kind, events.c.seq)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("size", NUMBER, primary_key=True, autoincrement=False),
+    Column("root", LargeBinary, nullable=False),
+    Column("note", Text, nullable=False),
+)

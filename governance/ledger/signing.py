@@ -1,0 +1,69 @@
+"""Signing tree heads: the law is that a head is signed only if it extends the one that was signed last.
+
+So an honest signer never puts its name under a log that was cut or rewritten; it stops with an IntegrityError. The note
+goes to the anchor first and to the table after: a process that dies in between leaves a note that the table lacks,
+which the next call puts back.
+"""
+
+from pathlib import Path
+
+from sqlalchemy import Connection, insert, select
+
+from governance.keys import SigningKey
+from governance.ledger.anchor import append_note, parse_line, read_anchor
+from governance.ledger.hashes import Head, range_roots
+from governance.ledger.schema import checkpoints
+from tunegate_core.errors import IntegrityError
+from tunegate_core.proof.checkpoint import Checkpoint, verify_checkpoint
+from tunegate_core.proof.note import format_note, log_name
+
+
+def signed_head(connection: Connection, head: Head, signer: SigningKey, anchor: Path | None) -> str:
+    """The note over `head`, recorded now or before. Raises IntegrityError when the log is not what was signed."""
+    last = _last_signed(connection, anchor)
+    if last is not None:
+        _verify_extends(connection, head, last, signer)
+        _record(connection, last, signer)
+        if verify_checkpoint(last, signer.public_raw).size == head.size:
+            return last
+    note = sign_checkpoint(head, signer)
+    if anchor is not None:
+        append_note(anchor, note)
+    _record(connection, note, signer)
+    return note
+
+
+def sign_checkpoint(head: Head, signer: SigningKey) -> str:
+    """A C2SP checkpoint as a signed note."""
+    name = log_name(signer.public_raw)
+    body = Checkpoint(origin=name, size=head.size, root=head.root.hex()).body()
+    return format_note(body, name, signer.public_raw, signer.sign(body.encode()))
+
+
+def _last_signed(connection: Connection, anchor: Path | None) -> str | None:
+    """The anchor's last note, or the table's where there is no anchor."""
+    lines = read_anchor(anchor).lines if anchor is not None else ()
+    if lines:
+        return parse_line(lines[-1])
+    query = select(checkpoints.c.note).order_by(checkpoints.c.size.desc()).limit(1)
+    return connection.execute(query).scalar()
+
+
+def _verify_extends(connection: Connection, head: Head, note: str, signer: SigningKey) -> None:
+    last = verify_checkpoint(note, signer.public_raw)
+    if last.size > head.size:
+        raise IntegrityError(
+            f"the ledger has {head.size} events, but {last.size} were signed; its tail was cut; restore a backup"
+        )
+    if range_roots(connection, [(0, last.size)])[0] != last.root_raw:
+        raise IntegrityError(
+            f"the first {last.size} events are not those that were signed; 'tunegate ledger verify' says where; "
+            "restore a backup"
+        )
+
+
+def _record(connection: Connection, note: str, signer: SigningKey) -> None:
+    """Put a note into the table unless its size is there."""
+    head = verify_checkpoint(note, signer.public_raw)
+    if connection.execute(select(checkpoints.c.size).where(checkpoints.c.size == head.size)).first() is None:
+        connection.execute(insert(checkpoints), {"size": head.size, "root": head.root_raw, "note": note})

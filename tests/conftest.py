@@ -1,0 +1,94 @@
+"""Shared fixtures, and one rule: where CI is set, a test of a real part may not skip itself."""
+
+import json
+import os
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+REAL_PARTS = ("slow", "fault", "postgres", "vllm", "browser")
+SLOW_SECONDS = 900
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+hypothesis.settings.register_profile("local", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+
+
+def in_ci() -> bool:
+    """Whether this run decides about a change."""
+    return any(os.environ.get(name, "").lower() in ("1", "true") for name in ("TUNEGATE_CI", "CI"))
+
+
+hypothesis.settings.load_profile("ci" if in_ci() else "local")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests get a longer limit unless they name their own."""
+    for item in items:
+        is_slow = item.get_closest_marker("slow") or item.get_closest_marker("fault")
+        if is_slow and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SLOW_SECONDS))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In CI a skipped test of a real part is a failure: the part is missing there."""
+    report = yield
+    part = next((name for name in REAL_PARTS if item.get_closest_marker(name)), None)
+    if in_ci() and part and report.skipped and not hasattr(report, "wasxfail") and not item.get_closest_marker("gpu"):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} needs a real part ({part}) and was skipped in CI: {call_reason(report)}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """In CI no test file may skip itself as a whole."""
+    report = yield
+    if in_ci() and report.skipped:
+        report.outcome = "failed"
+        report.longrepr = f"{report.nodeid} was skipped as a whole in CI: {call_reason(report)}"
+    return report
+
+
+def call_reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    """Why something was skipped."""
+    return str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else str(report.longrepr)
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the checkout."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """The folder of public test data; the test is skipped where it is absent."""
+    folder = Path(os.environ.get("TUNEGATE_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no public test data at {folder}; set TUNEGATE_TEST_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def expected_values(test_data: Path) -> dict[str, Any]:
+    """Published reference values."""
+    values: dict[str, Any] = json.loads((test_data / "expected_values.json").read_text(encoding="utf-8"))
+    return values
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of its own: $TUNEGATE_HOME points to it, and no setting of the machine reaches the test."""
+    for name in ("TUNEGATE_DATABASE", "TUNEGATE_STORE", "TUNEGATE_USER"):
+        monkeypatch.delenv(name, raising=False)
+    folder = tmp_path / "home"
+    monkeypatch.setenv("TUNEGATE_HOME", str(folder))
+    return folder

@@ -1,0 +1,1 @@
+"""Too little is never a pass: no check, no evidence, nothing measured."""

@@ -1,0 +1,90 @@
+"""Records are frozen, strict, have one canonical form, and read back as they were."""
+
+import inspect
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from tunegate_core import records
+from tunegate_core.canonical import digest
+from tunegate_core.errors import IntegrityError
+from tunegate_core.records import ArmStatistics, Cluster, Interval, Record, RowCounts
+
+KINDS = [kind for _, kind in inspect.getmembers(records, inspect.isclass) if issubclass(kind, Record)]
+COUNTS = dict.fromkeys(RowCounts.model_fields, 1)
+FINITE = st.floats(min_value=-1e9, max_value=1e9)
+CLUSTERS = st.builds(
+    Cluster,
+    n=st.integers(0, 10**6),
+    candidate=FINITE,
+    reference=FINITE,
+    cross=FINITE,
+    candidate_sq=FINITE,
+    reference_sq=FINITE,
+)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_every_record_is_frozen_and_strict(kind: type[Record]) -> None:
+    assert kind.model_config.get("frozen") is True
+    assert kind.model_config.get("extra") == "forbid"
+    assert kind.model_config.get("allow_inf_nan") is False
+
+
+@given(CLUSTERS)
+def test_a_record_reads_back(cluster: Cluster) -> None:
+    again = Cluster.parse(cluster.canonical())
+    assert again == cluster
+    assert again.digest() == cluster.digest() == digest(cluster.canonical())
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 9), FINITE, FINITE), max_size=4),
+    st.dictionaries(st.text("ab"), st.integers(0, 9)),
+)
+def test_a_nested_record_reads_back(clusters: list[tuple[int, float, float]], unmeasured: dict[str, int]) -> None:
+    arm = ArmStatistics(arm="base", subject="sha256:x", clusters=tuple(clusters), unmeasured=unmeasured)
+    assert ArmStatistics.parse(arm.canonical()).digest() == arm.digest()
+
+
+def test_the_digest_does_not_depend_on_the_order_of_keys() -> None:
+    assert RowCounts(**COUNTS).digest() == RowCounts(**dict(reversed(COUNTS.items()))).digest()
+    assert RowCounts(**COUNTS).digest() != RowCounts(**{**COUNTS, "kept": 2}).digest()
+
+
+def test_a_record_does_not_change() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        RowCounts(**COUNTS).kept = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"\xff",
+        b'{"read":1}',
+        json.dumps({**COUNTS, "extra": 1}).encode(),
+        json.dumps({**COUNTS, "kept": -1}).encode(),
+        json.dumps({**COUNTS, "kept": 1.5}).encode(),
+        json.dumps({**COUNTS, "kept": None}).encode(),
+    ],
+    ids=["nothing", "null", "list", "no text", "missing", "extra", "negative", "fraction", "not measured"],
+)
+def test_bytes_that_are_no_such_record_are_refused(data: bytes) -> None:
+    with pytest.raises(IntegrityError, match="no valid RowCounts"):
+        RowCounts.parse(data)
+
+
+@pytest.mark.parametrize("figure", ["NaN", "Infinity", "-Infinity"])
+def test_a_figure_is_finite_or_not_measured(figure: str) -> None:
+    fields = '"low":null,"high":null,"confidence":0.95,"n":0,"clusters":0,"method":"none"'
+    assert Interval.parse(f'{{"value":null,{fields}}}'.encode()).value is None
+    with pytest.raises(IntegrityError):
+        Interval.parse(f'{{"value":{figure},{fields}}}'.encode())
+    with pytest.raises(ValidationError):
+        Interval(value=float(figure), low=None, high=None, confidence=0.95, n=0, clusters=0, method="none")

@@ -1,0 +1,61 @@
+"""Backup, restore, and what the store no longer needs."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from tunegate.house import House
+from tunegate_core.errors import NotFound
+
+DIGEST = re.compile(rb"sha256:[0-9a-f]{64}")
+
+
+def backup(house: House, out: Path, with_keys: bool) -> str:
+    """Ledger, store and public keys as one archive."""
+    from governance.backup import backup as run
+
+    house.existing_ledger.checkpoint()
+    run(house.home, house.database, out, include_keys=with_keys)
+    guard = "; it holds private keys: guard it" if with_keys else "; private keys are not in it, keep them apart"
+    return f"wrote {out}{guard}"
+
+
+def restore(house: House, archive: Path) -> str:
+    """An archive into an empty home, verified first."""
+    from governance.backup import restore as run
+
+    run(archive, house.home)
+    return f"restored {archive} into {house.home}; verified"
+
+
+def collect(house: House, delete: bool) -> dict[str, Any]:
+    """Blobs that no event leads to, directly or through other blobs; deleted when asked."""
+    needed = _reachable(house)
+    unneeded = [blob for blob in house.store.blobs() if blob not in needed]
+    size = sum(len(house.store.get(blob)) for blob in unneeded)
+    if delete:
+        for blob in unneeded:
+            house.store.remove(blob)
+    return {"blobs": unneeded, "bytes": size, "kept": len(needed), "deleted": delete}
+
+
+def _reachable(house: House) -> set[str]:
+    """Every digest that events name, and those that the named blobs name in turn (manifests, evidence, verdicts)."""
+    found: set[str] = set()
+    waiting = [name for event in house.existing_ledger.events() for name in _digests(event.canonical())]
+    while waiting:
+        blob = waiting.pop()
+        if blob in found or not house.store.has(blob):
+            continue
+        found.add(blob)
+        try:
+            data = house.store.get(blob)
+        except NotFound:
+            continue
+        if data[:1] in (b"{", b"["):
+            waiting += _digests(data)
+    return found
+
+
+def _digests(data: bytes) -> list[str]:
+    return [name.decode() for name in DIGEST.findall(data)]

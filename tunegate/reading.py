@@ -1,0 +1,137 @@
+"""What the reading verbs show, as plain values: projections of the ledger and the store, computed afresh."""
+
+from typing import Any
+
+from governance.lifecycle import Planned
+from tunegate.house import House
+from tunegate.recording import Standing, standing, verdict_of
+from tunegate_core.records import Evidence, Verdict
+from tunegate_core.stats import arm_interval
+
+
+def overview(house: House) -> dict[str, Any]:
+    """Every candidate in the order it was planned, and the routes."""
+    rows = []
+    grouped: dict[str, list[Any]] = {}
+    for event in house.existing_ledger.events():
+        if event.subject:
+            grouped.setdefault(event.subject, []).append(event)
+    for subject, events in grouped.items():
+        now = Standing(subject, tuple(events))
+        if not now.has("planned"):
+            continue
+        planned = now.planned
+        rows.append(
+            {
+                "version": subject,
+                "state": now.state,
+                "verdict": now.body("judged")["outcome"] if now.has("judged") else None,
+                "attempt": planned.attempt,
+                "route": planned.route,
+                "adapter": now.adapter.tree if now.has("sealed") else None,
+                "planned_at": events[0].at,
+            }
+        )
+    return {"candidates": rows, "routes": house.registry().routes}
+
+
+def candidate(house: House, subject: str) -> dict[str, Any]:
+    """One candidate with its lineage, evidence and verdict."""
+    now = standing(house, subject)
+    planned = now.planned
+    verdict = verdict_of(house, now)
+    return {
+        "version": subject,
+        "state": now.state,
+        "standing": where(now),
+        "verdict": verdict.outcome if verdict else None,
+        "checks": [check.model_dump(mode="json") for check in verdict.results] if verdict else [],
+        "evidence": _evidence(house, now),
+        "lineage": _lineage(now, planned),
+        "events": [{"seq": event.seq, "kind": event.kind, "at": event.at} for event in now.events],
+        "next": _next(now, planned, verdict),
+    }
+
+
+def where(now: Standing) -> str:
+    """The one word a script needs: released, refused, undecided, waiting, revoked, or the state in lower case."""
+    state = now.state.lower()
+    if state == "judged":
+        return {"PASS": "waiting", "UNDECIDED": "undecided", "FAIL": "refused"}[now.body("judged")["outcome"]]
+    return state
+
+
+def comparison(house: House, subjects: list[str]) -> dict[str, Any]:
+    """Candidates side by side. Each cell is a score with its 90 % interval, on that candidate's own items."""
+    standings = {subject: standing(house, subject) for subject in subjects}
+    verdicts = {subject: verdict_of(house, now) for subject, now in standings.items()}
+    cells: dict[str, dict[str, str]] = {}
+    for subject, now in standings.items():
+        for evidence in _evidence(house, now):
+            for arm in evidence["arms"]:
+                label = f"{evidence['task']} {evidence['metric']} ({arm['arm']})"
+                cells.setdefault(label, {})[subject] = arm["text"]
+        for check in verdicts[subject].results if verdicts[subject] else ():  # type: ignore[union-attr]
+            cells.setdefault(f"check {check.check}", {})[subject] = check.outcome
+    return {
+        "versions": subjects,
+        "verdicts": {subject: verdict.outcome if verdict else None for subject, verdict in verdicts.items()},
+        "states": {subject: now.state for subject, now in standings.items()},
+        "rows": [{"label": label, "cells": row} for label, row in cells.items()],
+        "reasons": {
+            subject: [f"{check.check}: {check.outcome}: {check.reason}" for check in verdict.results] if verdict else []
+            for subject, verdict in verdicts.items()
+        },
+    }
+
+
+def _evidence(house: House, now: Standing) -> list[dict[str, Any]]:
+    if not now.has("examined"):
+        return []
+    found = []
+    for blob in now.body("examined")["evidence"]:
+        evidence = Evidence.parse(house.store.get(blob))
+        arms = []
+        for arm in evidence.arms:
+            interval = arm_interval(arm, evidence.scale, confidence=0.95)
+            text = "not measured"
+            if interval.value is not None and interval.low is not None and interval.high is not None:
+                text = f"{100 * interval.value:.1f} % [{100 * interval.low:.1f}, {100 * interval.high:.1f}], n={interval.n}"
+            arms.append({"arm": arm.arm, "text": text, "unmeasured": arm.unmeasured, **interval.model_dump(mode="json")})
+        found.append({"task": evidence.task, "metric": evidence.metric, "digest": blob, "n": evidence.n, "arms": arms})
+    return found
+
+
+def _lineage(now: Standing, planned: Planned) -> dict[str, Any]:
+    data = planned.data
+    return {
+        "base": planned.base.source,
+        "base_tree": planned.base.tree,
+        "template": planned.base.template,
+        "data": f"{data.source}, {data.counts.kept} of {data.counts.read} rows kept" if data else None,
+        "data_commitment": data.rows if data else None,
+        "supervised_tokens": data.supervised_tokens if data else None,
+        "config": planned.config,
+        "policy": planned.policy,
+        "champion": planned.champion,
+        "source_adapter": planned.source_adapter,
+        "attempt": planned.attempt,
+        "adapter": now.adapter.tree if now.has("sealed") else None,
+        "verdict_digest": now.body("judged")["verdict"] if now.has("judged") else None,
+        "statement": now.body("released")["statement"] if now.has("released") else None,
+        "started_by": planned.starter,
+    }
+
+
+def _next(now: Standing, planned: Planned, verdict: Verdict | None) -> list[str]:
+    standing_ = where(now)
+    if standing_ == "waiting":
+        rule = " by another key than the one that started it" if planned.approvals.four_eyes else ""
+        return [f"waits for {planned.approvals.required} approval(s){rule}: tunegate approve {now.subject} --as NAME --reason WHY"]
+    if standing_ == "undecided" and verdict is not None:
+        return [
+            f"{check.check} would need about {check.items_to_settle} items"
+            for check in verdict.results
+            if check.items_to_settle
+        ]
+    return []
