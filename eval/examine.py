@@ -44,10 +44,10 @@ class Bench:
 
     def settings(self, block: TaskBlock) -> dict[str, Any]:
         """All that shapes an answer beside the weights and the items."""
-        template = chat_template(self.base_folder)
+        template = chat_template(self.base_folder) or ""
         return {
             "method": METHOD,
-            "template": None if template is None else digest(template.encode()),
+            "template": digest(template.encode()),
             "few_shot": block.few_shot,
             "sampling": "greedy",
             "batch_size": self.batch_size,

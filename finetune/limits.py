@@ -26,7 +26,6 @@ MODULES: Mapping[str, frozenset[str]] = {
     "GemmaForCausalLM": _GATED,
     "Gemma2ForCausalLM": _GATED,
     "Gemma3ForCausalLM": _GATED,
-    "Glm4ForCausalLM": _ATTENTION | {"gate_up_proj", "down_proj"},
     "GraniteForCausalLM": _GATED,
     "LlamaForCausalLM": _GATED,
     "MistralForCausalLM": _GATED,

@@ -21,6 +21,7 @@ from finetune.data import Row, form
 from finetune.template import Span, Template
 from tunegate_core.canonical import Digest
 from tunegate_core.errors import BadInput
+from tunegate_core.records import Record
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,7 @@ class Encoded:
         return sum(self.labels_mask[1:])
 
 
-@dataclass(frozen=True)
-class Segment:
+class Segment(Record):
     """A stretch of one row as the model sees it, for showing."""
 
     text: str
@@ -100,7 +100,7 @@ class Renderer:
             if not stretches or stretches[-1][1] != learnt:
                 stretches.append(([], learnt))
             stretches[-1][0].append(token)
-        return [Segment(self.tokenizer.decode(ids), learnt) for ids, learnt in stretches]
+        return [Segment(text=self.tokenizer.decode(ids), supervised=learnt) for ids, learnt in stretches]
 
     def end_ids(self, base_folder: Path) -> frozenset[int]:
         """The tokens at which generation stops: the tokenizer's EOS and those of the generation config."""

@@ -51,7 +51,7 @@ def load_or_create(folder: Path, name: str) -> SigningKey:
 
 
 def load(folder: Path, name: str) -> SigningKey:
-    """The key of this name. Raises NotFound naming those there are, or IntegrityError for a file that is no such key."""
+    """The key of this name. Raises NotFound naming those there are, IntegrityError for a file that is no such key."""
     path = _private_path(folder, name)
     private = _load_private(path)
     if not isinstance(private, Ed25519PrivateKey):
@@ -84,7 +84,8 @@ def _load_private(path: Path) -> object:
         return serialization.load_pem_private_key(path.read_bytes(), password=None)
     except FileNotFoundError as error:
         known = ", ".join(sorted(found.stem for found in path.parent.glob("*.key"))) or "none yet"
-        raise NotFound(f"there is no key {path}; there are: {known}; make one with 'tunegate keys create NAME'") from error
+        what = f"there is no key {path}; there are: {known}; make one with 'tunegate keys create NAME'"
+        raise NotFound(what) from error
     except OSError as error:
         raise StoreFault(f"can't read the key {path}: {error.strerror}") from error
     except (ValueError, TypeError) as error:

@@ -38,7 +38,7 @@ def readme(old: str) -> str:
     environment = {**os.environ, "COLUMNS": "120", "NO_COLOR": "1", "TERM": "dumb"}
     printed = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
     lines = [line.rstrip().replace("python -m tunegate", "tunegate") for line in printed.strip().splitlines()]
-    text = "\n".join(line for line in lines if line) + "\n"
+    text = "\n".join(lines) + "\n"
     return HELP_BLOCK.sub(lambda found: found[1] + text + found[3], old)
 
 

@@ -205,6 +205,16 @@ class CheckResult(Record):
     items_to_settle: int | None = None  # only for UNDECIDED: items that would be enough if the difference is as seen
 
 
+class Figure(Record):
+    """One arm's score on one task, with its interval: what a reader looks at beside the checks."""
+
+    task: str
+    metric: str
+    arm: Arm
+    interval: Interval
+    unmeasured: dict[str, int]
+
+
 class Verdict(Record):
     """The policy's answer with every reason. Its digest is what people sign."""
 
@@ -214,3 +224,4 @@ class Verdict(Record):
     evidence: tuple[str, ...]
     attempt: int = Field(ge=1)  # how many candidates of this route were judged on these items, this one included
     results: tuple[CheckResult, ...]
+    figures: tuple[Figure, ...]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, select, table, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from governance.ledger.schema import REVISION, VERSION_TABLE
 from tunegate_core.errors import BadInput, StoreFault
@@ -39,7 +39,7 @@ class Database:
     def __init__(self, url: str):
         self.url = _parse(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self.engine = self._sqlite() if self.is_sqlite else create_engine(self.url)
+        self.engine = self._sqlite() if self.is_sqlite else self._postgresql()
         with self._translated():
             self._migrate()
 
@@ -58,12 +58,12 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """The one write at a time; committed and durable when the block ends, undone when it raises."""
-        with self._translated(), self.engine.connect().execution_options(tunegate_write=True) as connection:
-            with connection.begin():
-                if not self.is_sqlite:
-                    connection.execute(text(f"SET LOCAL lock_timeout = '{WAIT_SECONDS}s'"))
-                    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ADVISORY_LOCK})
-                yield connection
+        options = {"tunegate_write": True}
+        with self._translated(), self.engine.connect().execution_options(**options) as connection, connection.begin():
+            if not self.is_sqlite:
+                connection.execute(text(f"SET LOCAL lock_timeout = '{WAIT_SECONDS}s'"))
+                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ADVISORY_LOCK})
+            yield connection
 
     def _sqlite(self) -> Engine:
         # sqlite3 would begin transactions by itself, too late; here every one begins where it is said.
@@ -72,6 +72,9 @@ class Database:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
+
+    def _postgresql(self) -> Engine:
+        return create_engine(self.url, connect_args={"client_encoding": "UTF8"})
 
     def _migrate(self) -> None:
         with self.reading() as connection:

@@ -17,6 +17,7 @@ from tunegate_core.records import Record
 
 KIND = r"^[A-Za-z][A-Za-z0-9._-]{0,63}$"
 ACTOR = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$"  # a key id or a handle; no address fits
+WORD = r"^[^\x00-\x1f\x7f]+$"
 TIME = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z$"
 
 
@@ -27,8 +28,8 @@ class Event(Record):
     seq: int = Field(ge=0)
     at: str = Field(pattern=TIME)
     kind: str = Field(pattern=KIND)
-    subject: str | None = Field(default=None, min_length=1, max_length=200)
-    key: str | None = Field(default=None, min_length=1, max_length=300)
+    subject: str | None = Field(default=None, pattern=WORD, max_length=200)
+    key: str | None = Field(default=None, pattern=WORD, max_length=300)
     actor: str = Field(pattern=ACTOR)
     body: dict[str, Any]
 
@@ -56,7 +57,7 @@ def format_time(moment: datetime) -> str:
 
 
 def verified_event(row: Sequence[Any]) -> Event:
-    """The event in a row (seq, kind, subject, key, leaf, bytes) whose bytes and columns agree. Raises IntegrityError."""
+    """The event in a row (seq, kind, subject, key, leaf, bytes), if bytes and columns agree. Raises IntegrityError."""
     seq, kind, subject, key, leaf, data = row
     if leaf_hash(data) != leaf:
         raise IntegrityError(f"event {seq} was changed after it was recorded; run 'tunegate ledger verify'")

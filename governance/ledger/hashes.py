@@ -74,5 +74,5 @@ def _hash(node: Node, leaf: bytes, nodes: bytes) -> bytes:
     level, index = node
     value = nodes[HASH_BYTES * (level - 1) : HASH_BYTES * level] if level else leaf
     if len(value) != HASH_BYTES:
-        raise IntegrityError(f"the stored hash of subtree {index} at level {level} is damaged; run 'tunegate ledger verify'")
+        raise IntegrityError(f"the stored hash {index} at level {level} is damaged; run 'tunegate ledger verify'")
     return value

@@ -13,11 +13,14 @@ class Problem(Record):
 
 
 class VerifyReport(Record):
-    """The log as re-derived from its bytes. `root` is hex; `checkpoints` counts the signed tree heads that agree."""
+    """The log as re-derived from its bytes.
+
+    `root` is hex, None where a missing event hides it; `checkpoints` counts the signed tree heads that agree.
+    """
 
     ok: bool
     size: int
-    root: str
+    root: str | None
     checkpoints: int
     problems: tuple[Problem, ...]
     notes: tuple[str, ...] = ()

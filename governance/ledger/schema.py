@@ -1,8 +1,8 @@
 """The ledger's two tables. What is here is what the newest migration leaves; a test compares the two.
 
-A row of `events` holds its leaf hash and, in `nodes`, the roots of all perfect subtrees that it completes, 32 bytes each
-from level 1 upwards: the root of the subtree (level, index) lies in the row `(index + 1) * 2**level - 1`. So an append
-writes one row, and a proof reads O(log n) rows by their number.
+A row of `events` holds its leaf hash and, in `nodes`, the roots of all perfect subtrees that it completes, 32 bytes
+each from level 1 upwards: the root of the subtree (level, index) lies in the row `(index + 1) * 2**level - 1`. So an
+append writes one row, and a proof reads O(log n) rows by their number.
 """
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text

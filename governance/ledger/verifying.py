@@ -1,1 +1,160 @@
-"""placeholder"""
+"""Verification: the law is that nothing is believed because it is stored.
+
+1. The notes in the table and the lines of the anchor are the same, each signed by a trusted key.
+2. Rows are numbered from 0 without a gap; each row's bytes give its leaf hash, are a canonical event, and say what the
+   columns say.
+3. The tree over the leaves gives every stored subtree hash, and every signed root at its size.
+4. The log is at least as long as the longest signed tree.
+5. The database's own structure is sound (indexes find what the table holds).
+
+Events after the last signed head are checked by 2 and 3 only: nobody signed for them yet. Not everything is read into
+memory: rows are streamed.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, select
+from sqlalchemy.exc import DBAPIError
+
+from governance.ledger.anchor import AnchorLines, read_anchor
+from governance.ledger.database import Database
+from governance.ledger.event import Event
+from governance.ledger.heads import Heads, agreeing, judge_heads, read_heads
+from governance.ledger.locating import Findings, locate
+from governance.ledger.rederiving import Rederiving
+from governance.ledger.report import Problem, VerifyReport
+from governance.ledger.rows import column_fault, is_canonical, parse_row
+from governance.ledger.schema import checkpoints
+from tunegate_core.errors import BadInput, IntegrityError
+from tunegate_core.proof.keys import parse_public_key
+from tunegate_core.proof.tree import leaf_hash
+
+BlobCheck = Callable[[Event], Iterable[Problem]]
+
+# Plain SQL: a row whose column has the wrong type must come out as it is, to be reported.
+ROWS = "SELECT seq, kind, subject, key, at, leaf, nodes, bytes FROM events ORDER BY seq"
+ROWS_AT_ONCE = 2000
+SETTLE_TRIES = 10
+SETTLE_SECONDS = 0.05
+RAW_KEY_BYTES = 32
+
+
+def verify_log(
+    database: Database, anchor: Path | None, public_keys: Sequence[bytes], blob_check: BlobCheck | None
+) -> VerifyReport:
+    """Check everything; see the module's law. Raises BadInput without a key, StoreFault when nothing can be read."""
+    if not public_keys:
+        raise BadInput("no public key to verify with; give the one that 'tunegate keys export' printed")
+    keys = [key if len(key) == RAW_KEY_BYTES else parse_public_key(key) for key in public_keys]
+    with _settled(database, anchor) as (connection, rows, lines):
+        heads = read_heads(rows, lines, keys)
+        walk = _Walk(heads, blob_check)
+        walk.run(connection)
+        problems = [*heads.problems, *locate(walk.found), *walk.problems, *_structure(database, connection)]
+    problems += judge_heads(heads, walk.tree.size if walk.is_complete else None, walk.roots)
+    root = walk.tree.root()
+    return VerifyReport(
+        ok=not problems,
+        size=walk.tree.size,
+        root=root.hex() if root is not None else None,
+        checkpoints=len(agreeing(heads, walk.roots)),
+        problems=tuple(problems),
+        notes=tuple(heads.notes),
+    )
+
+
+@contextmanager
+def _settled(
+    database: Database, anchor: Path | None
+) -> Iterator[tuple[Connection, list[Sequence[Any]], AnchorLines | None]]:
+    """One view of the database and the anchor at the same moment: taken again while somebody is just signing."""
+    for attempt in range(SETTLE_TRIES):
+        lines = read_anchor(anchor) if anchor is not None else None
+        with database.reading() as connection:
+            query = select(checkpoints.c.size, checkpoints.c.root, checkpoints.c.note).order_by(checkpoints.c.size)
+            rows: list[Sequence[Any]] = list(connection.execute(query).all())
+            if attempt == SETTLE_TRIES - 1 or lines is None or len(rows) == len(set(lines.lines)):
+                yield connection, rows, lines
+                return
+        time.sleep(SETTLE_SECONDS)
+
+
+def _structure(database: Database, connection: Connection) -> list[Problem]:
+    if not database.is_sqlite:
+        return []
+    try:
+        found = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check(5)")]
+    except DBAPIError as error:
+        found = [str(error.orig)]
+    return [Problem(where="database", what=f"its structure is damaged: {line}") for line in found if line != "ok"]
+
+
+class _Walk:
+    """One pass over the rows."""
+
+    def __init__(self, heads: Heads, blob_check: BlobCheck | None):
+        self.tree = Rederiving()
+        self.found = Findings()
+        self.problems: list[Problem] = []
+        self.is_complete = False
+        self.roots: dict[int, bytes | None] = {0: self.tree.root()} if 0 in heads.roots else {}
+        self._wanted, self._blob_check = set(heads.roots), blob_check
+
+    def run(self, connection: Connection) -> None:
+        """Read and check every row, as far as the database can be read."""
+        streaming = connection.execution_options(stream_results=True)
+        try:
+            for part in streaming.exec_driver_sql(ROWS).partitions(ROWS_AT_ONCE):
+                for row in part:
+                    self._take(*row)
+            self.is_complete = True
+        except DBAPIError as error:
+            where = f"database, some way after event {self.tree.size - 1}"
+            self.problems.append(Problem(where=where, what=f"can't be read further: {error.orig}"))
+
+    def _take(self, seq: int, kind: Any, subject: Any, key: Any, at: Any, leaf: Any, nodes: Any, data: Any) -> None:
+        if seq != self.tree.size and not self._gap(seq):
+            return
+        try:
+            if leaf_hash(data) != leaf:
+                self.found.changed.append(seq)
+            fault = self.tree.add(leaf, nodes)
+            if fault:
+                first = seq >> fault << fault
+                self.found.subtrees.append((first, seq))
+            event = parse_row(data)
+            if event["seq"] != seq:
+                self.found.moved[seq] = event["seq"]
+            wrong = column_fault(event, kind, subject, key, at)
+            if wrong is not None:
+                self.found.odd[seq] = f"the columns differ from the bytes: {wrong}"
+            elif not is_canonical(data, event):
+                self.found.odd[seq] = "the bytes are not in canonical form"
+        except (TypeError, ValueError) as error:
+            self.found.odd[seq] = f"the row can't be read as an event: {error}"
+            self.tree.skip(seq + 1)
+        if self.tree.size in self._wanted:
+            self.roots[self.tree.size] = self.tree.root()
+        if self._blob_check is not None:
+            self._check_blobs(seq, data)
+
+    def _gap(self, seq: int) -> bool:
+        """Note what is missing before `seq`; False for a row whose number no event can have."""
+        if seq < self.tree.size:
+            self.found.odd[seq] = "no event can have this number"
+            return False
+        self.found.missing.append((self.tree.size, seq - 1))
+        self.tree.skip(seq)
+        return True
+
+    def _check_blobs(self, seq: int, data: bytes) -> None:
+        if self._blob_check is None or seq in self.found.odd or self.found.changed[-1:] == [seq]:
+            return
+        try:
+            self.problems.extend(self._blob_check(Event.parse(data)))
+        except IntegrityError as error:
+            self.found.odd[seq] = str(error)

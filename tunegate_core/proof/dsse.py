@@ -26,7 +26,7 @@ class Envelope(Record):
     """The JSON form of DSSE; `payload` is base64."""
 
     payload: str
-    payloadType: str  # noqa: N815  the standard's spelling
+    payloadType: str  # the standard's spelling
     signatures: tuple[EnvelopeSignature, ...] = Field(min_length=1)
 
 

@@ -1,4 +1,4 @@
-"""Which hashes a proof consists of, without looking any of them up (RFC 6962, 2.1.1 and 2.1.2), and the proofs as records.
+"""Which hashes a proof consists of, without looking any up (RFC 6962, 2.1.1 and 2.1.2), and the proofs as records.
 
 A proof over n leaves holds at most ceil(log2 n) + 1 hashes, each the root of a range of leaves. Every range but the
 last one on the right edge is perfect: `(level, index)` names the perfect subtree over the leaves

@@ -1,0 +1,28 @@
+"""`non-inferior`: the candidate is not worse than the reference by more than the margin, surely.
+
+PASS when the lower bound of candidate minus reference lies above -margin, FAIL when the upper bound lies below it.
+"No significant difference" is not this and is never used: it passes what is measured badly.
+"""
+
+from governance.check import CheckBlock, ComparingBlock, compare
+from tunegate_core.records import CheckResult, Evidence
+
+WORDS = {"PASS": "not worse within the margin", "FAIL": "worse by more than the margin", "UNDECIDED": "not settled"}
+
+
+class NonInferior:
+    """See the module."""
+
+    block = ComparingBlock
+
+    def threshold(self, block: CheckBlock) -> float:
+        """Minus the margin."""
+        return -ComparingBlock.model_validate(block.model_dump()).margin
+
+    def judge(self, block: CheckBlock, evidence: Evidence) -> CheckResult:
+        """Judge the paired difference."""
+        comparing = ComparingBlock.model_validate(block.model_dump())
+        return compare(comparing, evidence, self.threshold(block), WORDS)
+
+
+PLUGIN = NonInferior()

@@ -1,0 +1,92 @@
+"""Evidence and a policy become a verdict: pure, and the same for the same inputs.
+
+FAIL if any check fails, else UNDECIDED if any is undecided, else PASS. Every check is judged and every reason kept,
+not just the first. No evidence is never a pass.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from governance.check import ComparingBlock, find_evidence, not_measured
+from governance.policy import Policy
+from tunegate_core.records import CheckResult, Evidence, Figure, Outcome, Record, Verdict
+from tunegate_core.stats import arm_interval, detectable
+
+FIGURE_CONFIDENCE = 0.95
+
+
+class Foresight(Record):
+    """What one check can tell with the items it has, before anything is trained."""
+
+    check: str
+    detectable: float | None
+    warning: bool
+    what: str
+
+
+def judge(policy: Policy, subject: str, evidence: Sequence[Evidence], attempt: int) -> Verdict:
+    """The verdict on an adapter (`subject` is its tree). `attempt` counts the candidates judged on these items."""
+    by_task = {item.task: item for item in evidence}
+    results = []
+    for check, block in policy.blocks():
+        found = find_evidence(by_task, block)
+        if found is None:
+            results.append(not_measured(block, f"there is no evidence for the task '{block.task}'"))
+        elif _tells_nothing(found, subject):
+            results.append(not_measured(block, "the evidence is not about this adapter"))
+        else:
+            results.append(check.judge(block, found))
+    return Verdict(
+        outcome=outcome_of(results),
+        policy=policy.digest(),
+        subject=subject,
+        evidence=tuple(item.digest() for item in evidence),
+        attempt=attempt,
+        results=tuple(results),
+        figures=tuple(figure for item in evidence for figure in _figures(item)),
+    )
+
+
+def outcome_of(results: Sequence[CheckResult]) -> Outcome:
+    """The policy's rule over its checks; UNDECIDED when there are none."""
+    outcomes = {result.outcome for result in results}
+    if "FAIL" in outcomes:
+        return "FAIL"
+    return "PASS" if outcomes == {"PASS"} else "UNDECIDED"
+
+
+def foresee(policy: Policy, sets: Mapping[str, tuple[int, int]]) -> list[Foresight]:
+    """For each comparing check, the smallest difference its items can detect. `sets`: task -> (items, clusters)."""
+    found = []
+    for check, block in policy.blocks():
+        if not isinstance(block, ComparingBlock) or block.task not in sets:
+            continue
+        n, clusters = sets[block.task]
+        least = detectable(n, confidence=block.confidence)
+        margin = abs(check.threshold(block))
+        weak = least is None or (margin > 0 and least > margin)
+        what = f"{n} items in {clusters} clusters can show a difference of " + (
+            f"{100 * least:.1f} points (80 % power, 20 % of items answered differently)" if least else "nothing"
+        )
+        if weak:
+            what += f"; the margin is {100 * margin:.1f} points, so an equal candidate may end UNDECIDED"
+        found.append(Foresight(check=block.id, detectable=least, warning=weak, what=what))
+    return found
+
+
+def _tells_nothing(evidence: Evidence, subject: str) -> bool:
+    """Whether the evidence has no items or is about another adapter."""
+    candidates = [arm.subject for arm in evidence.arms if arm.arm == "candidate"]
+    return evidence.n == 0 or candidates != [subject]
+
+
+def _figures(evidence: Evidence) -> list[Figure]:
+    return [
+        Figure(
+            task=evidence.task,
+            metric=evidence.metric,
+            arm=arm.arm,
+            interval=arm_interval(arm, evidence.scale, FIGURE_CONFIDENCE),
+            unmeasured=arm.unmeasured,
+        )
+        for arm in evidence.arms
+    ]

@@ -1,0 +1,24 @@
+"""Writing a bundle: a release's events with their proofs under one signed tree head."""
+
+from collections.abc import Sequence
+
+from governance.ledger.event import Event
+from governance.ledger.ledger import Ledger
+from tunegate_core.proof.bundle import Bundle, ProvedEvent
+from tunegate_core.proof.checkpoint import parse_checkpoint
+from tunegate_core.proof.note import parse_note
+
+
+def make_bundle(ledger: Ledger, envelope: bytes, manifest: bytes, events: Sequence[Event]) -> bytes:
+    """The bundle of a release, canonical JSON, signed now if the log has grown.
+
+    `envelope` is the signed statement as stored, `manifest` the adapter's tree manifest as stored, `events` the
+    subject's events from `planned` to `released`. `tunegate_core.proof.bundle.verify_bundle` says what they must be.
+    """
+    note = ledger.checkpoint()
+    size = parse_checkpoint(parse_note(note).body).size
+    proved = tuple(
+        ProvedEvent(event=event.canonical().decode(), path=ledger.inclusion(event.seq, size).path) for event in events
+    )
+    bundle = Bundle(type="tunegate-bundle", v=1, statement=envelope.decode(), manifest=manifest.decode(), events=proved, checkpoint=note)
+    return bundle.canonical()

@@ -1,0 +1,325 @@
+"""The life of a candidate, typed.
+
+    Planned -> Trained -> Sealed -> Examined -> Judged -> Approved -> Released -> Retired | Revoked
+
+Judged PASS may be approved; FAIL ends in Refused; UNDECIDED may go back to Examined with more items. A person may
+refuse what was judged or approved. `Planned` holds the digests of the policy, its margins, the items and the champion,
+so that nothing can be chosen after the answer is known. A candidate that judges an existing adapter goes from Planned
+to Sealed.
+
+Each state is a frozen record that only the arrow from the state before can make, and carries that state's digest; an
+unjudged adapter can't be released because `release` takes an `Approved` and nothing else. `replay` walks the same
+arrows over recorded events and refuses any other order.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Literal, Protocol
+
+from pydantic import Field
+
+from governance.policy import ApprovalRule
+from tunegate_core.canonical import canonical_json
+from tunegate_core.errors import BadInput, IntegrityError
+from tunegate_core.proof.keys import key_id, verify_signature
+from tunegate_core.records import AdapterRecord, BaseModelRecord, DatasetRecord, Outcome, Record, TrainingRecord
+
+
+class LifecycleEvent(Protocol):
+    """What replaying needs of an event."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def subject(self) -> str | None: ...
+    @property
+    def at(self) -> str: ...
+    @property
+    def body(self) -> Mapping[str, Any]: ...
+
+
+class Planned(Record):
+    """What a candidate is, and what it will be judged by."""
+
+    name: str
+    version: int = Field(ge=1)
+    route: str
+    run: str  # digest of all inputs but the champion: the same inputs are the same candidate
+    starter: str  # key id of who started it
+    config: str
+    base: BaseModelRecord
+    data: DatasetRecord | None
+    policy: str
+    margins: dict[str, float]
+    approvals: ApprovalRule
+    items: dict[str, dict[str, Any]]
+    champion: str | None
+    source_adapter: str | None
+    attempt: int = Field(ge=1)
+
+    @property
+    def subject(self) -> str:
+        """NAME@N."""
+        return f"{self.name}@{self.version}"
+
+
+class State(Record):
+    """A state after Planned: the plan, and the digest of the state before."""
+
+    planned: Planned
+    before: str
+
+
+class Trained(State):
+    """An adapter exists; nothing is known about it."""
+
+    training: TrainingRecord
+    output: str
+    environment: str
+
+
+class Sealed(State):
+    """The adapter lies in the store under its digest."""
+
+    adapter: AdapterRecord
+
+
+class Examined(State):
+    """Evidence was recorded."""
+
+    adapter: AdapterRecord
+    evidence: tuple[str, ...] = Field(min_length=1)
+
+
+class Judged(State):
+    """The policy's verdict."""
+
+    adapter: AdapterRecord
+    evidence: tuple[str, ...] = Field(min_length=1)
+    verdict: str
+    outcome: Outcome
+    approvals: tuple["Approval", ...] = ()
+
+
+class Approved(State):
+    """PASS, and as many people as the policy asks for said yes."""
+
+    adapter: AdapterRecord
+    evidence: tuple[str, ...] = Field(min_length=1)
+    verdict: str
+    approvals: tuple["Approval", ...]
+
+
+class Released(State):
+    """May answer on its route."""
+
+    adapter: AdapterRecord
+    statement: str
+    route: str
+
+
+class Refused(State):
+    """Ended by a FAIL verdict or by a person."""
+
+    by: Literal["verdict", "person"]
+
+
+class Retired(State):
+    """Was released; another took its place."""
+
+
+class Revoked(State):
+    """Was released; may not answer any more."""
+
+
+class Approval(Record):
+    """A person's signed decision. `public_key` is PEM; `signature` is hex over `approval_payload`."""
+
+    approver: str  # key id
+    public_key: str
+    decision: Literal["approve", "refuse"]
+    reason: str  # commitment to erasable text
+    expires: str | None  # RFC 3339; not valid from then on
+    signature: str
+
+
+AnyState = Planned | Trained | Sealed | Examined | Judged | Approved | Released | Refused | Retired | Revoked
+
+
+def approval_payload(
+    subject: str, judged: Judged, decision: str, reason: str, expires: str | None
+) -> bytes:
+    """The bytes an approver signs: change any of what they name and the approval is void."""
+    return canonical_json(
+        {
+            "tunegate": "approval/v1",
+            "subject": subject,
+            "adapter": judged.adapter.tree,
+            "evidence": list(judged.evidence),
+            "policy": judged.planned.policy,
+            "verdict": judged.verdict,
+            "outcome": judged.outcome,
+            "decision": decision,
+            "reason": reason,
+            "expires": expires,
+        }
+    )
+
+
+def verify_approval(judged: Judged, approval: Approval, at: str) -> Approval:
+    """The approval if it may count at the time `at`. Raises IntegrityError or BadInput saying which rule it breaks."""
+    from tunegate_core.proof.keys import parse_public_key
+
+    planned = judged.planned
+    public = parse_public_key(approval.public_key.encode())
+    if key_id(public) != approval.approver:
+        raise IntegrityError(f"the approval names key {approval.approver} but carries another")
+    payload = approval_payload(planned.subject, judged, approval.decision, approval.reason, approval.expires)
+    verify_signature(public, payload, bytes.fromhex(approval.signature), f"the approval by {approval.approver}")
+    if approval.decision == "approve" and planned.approvals.four_eyes and approval.approver == planned.starter:
+        raise BadInput(
+            f"{planned.subject} was started with key {planned.starter}; the policy asks for another person's approval"
+        )
+    if approval.expires is not None and _time(at) >= _time(approval.expires):
+        raise BadInput(f"the approval by {approval.approver} expired at {approval.expires}; ask for a new one")
+    return approval
+
+
+def replay(events: Iterable[LifecycleEvent]) -> AnyState:
+    """The state one candidate's events lead to. Raises IntegrityError for any other order than the arrows allow."""
+    state: AnyState | None = None
+    for event in events:
+        arrow = ARROWS.get(event.kind)
+        if arrow is None:
+            raise IntegrityError(f"'{event.kind}' is no event of a candidate's life")
+        state = arrow(state, event)
+    if state is None:
+        raise IntegrityError("no events to replay")
+    return state
+
+
+def plan(state: AnyState | None, event: LifecycleEvent) -> Planned:
+    """The first event."""
+    if state is not None:
+        raise _out_of_order(state, event)
+    planned = Planned.model_validate(event.body)
+    if planned.subject != event.subject:
+        raise IntegrityError(f"an event about {event.subject} plans {planned.subject}")
+    return planned
+
+
+def train(state: AnyState | None, event: LifecycleEvent) -> Trained:
+    """Planned -> Trained."""
+    if not isinstance(state, Planned) or state.source_adapter is not None:
+        raise _out_of_order(state, event)
+    return Trained(planned=state, before=state.digest(), **event.body)
+
+
+def seal(state: AnyState | None, event: LifecycleEvent) -> Sealed:
+    """Trained -> Sealed, or Planned -> Sealed for an existing adapter."""
+    if isinstance(state, Planned) and state.source_adapter is not None:
+        return Sealed(planned=state, before=state.digest(), **event.body)
+    if not isinstance(state, Trained):
+        raise _out_of_order(state, event)
+    return Sealed(planned=state.planned, before=state.digest(), **event.body)
+
+
+def examine(state: AnyState | None, event: LifecycleEvent) -> Examined:
+    """Sealed -> Examined, or Judged UNDECIDED -> Examined with more items."""
+    if not (isinstance(state, Sealed) or (isinstance(state, Judged) and state.outcome == "UNDECIDED")):
+        raise _out_of_order(state, event)
+    return Examined(planned=state.planned, before=state.digest(), adapter=state.adapter, **event.body)
+
+
+def judge(state: AnyState | None, event: LifecycleEvent) -> Judged:
+    """Examined -> Judged."""
+    if not isinstance(state, Examined):
+        raise _out_of_order(state, event)
+    return Judged(
+        planned=state.planned, before=state.digest(), adapter=state.adapter, evidence=state.evidence, **event.body
+    )
+
+
+def decide(state: AnyState | None, event: LifecycleEvent) -> Judged | Refused:
+    """One person's signed decision about what was judged PASS; a refusal ends it."""
+    if not isinstance(state, Judged) or state.outcome != "PASS":
+        raise _out_of_order(state, event)
+    approval = verify_approval(state, Approval.model_validate(event.body), event.at)
+    if approval.decision == "refuse":
+        return Refused(planned=state.planned, before=state.digest(), by="person")
+    if any(given.approver == approval.approver for given in state.approvals):
+        raise BadInput(f"{approval.approver} has approved {state.planned.subject} already; another person is needed")
+    return Judged(**{**dict(state), "before": state.digest(), "approvals": (*state.approvals, approval)})
+
+
+def approve(state: AnyState | None, event: LifecycleEvent) -> Approved:
+    """Judged PASS -> Approved, when enough approvals that still hold were given."""
+    if not isinstance(state, Judged) or state.outcome != "PASS":
+        raise _out_of_order(state, event)
+    holding = tuple(verify_approval(state, approval, event.at) for approval in state.approvals)
+    if len(holding) < state.planned.approvals.required:
+        raise BadInput(
+            f"{state.planned.subject} has {len(holding)} approvals; the policy asks for "
+            f"{state.planned.approvals.required}"
+        )
+    return Approved(
+        planned=state.planned, before=state.digest(), adapter=state.adapter, evidence=state.evidence,
+        verdict=state.verdict, approvals=holding,
+    )  # fmt: skip
+
+
+def refuse(state: AnyState | None, event: LifecycleEvent) -> Refused:
+    """Judged FAIL -> Refused."""
+    if not isinstance(state, Judged) or state.outcome != "FAIL":
+        raise _out_of_order(state, event)
+    return Refused(planned=state.planned, before=state.digest(), by="verdict")
+
+
+def release(state: AnyState | None, event: LifecycleEvent) -> Released:
+    """Approved -> Released."""
+    if not isinstance(state, Approved):
+        raise _out_of_order(state, event)
+    return Released(planned=state.planned, before=state.digest(), adapter=state.adapter, **event.body)
+
+
+def retire(state: AnyState | None, event: LifecycleEvent) -> Retired:
+    """Released -> Retired."""
+    if not isinstance(state, Released):
+        raise _out_of_order(state, event)
+    return Retired(planned=state.planned, before=state.digest())
+
+
+def revoke(state: AnyState | None, event: LifecycleEvent) -> Revoked:
+    """Released -> Revoked, or Retired -> Revoked."""
+    if not isinstance(state, Released | Retired):
+        raise _out_of_order(state, event)
+    return Revoked(planned=state.planned, before=state.digest())
+
+
+ARROWS: dict[str, Callable[[AnyState | None, LifecycleEvent], AnyState]] = {
+    "planned": plan,
+    "trained": train,
+    "sealed": seal,
+    "examined": examine,
+    "judged": judge,
+    "approval": decide,
+    "approved": approve,
+    "refused": refuse,
+    "released": release,
+    "retired": retire,
+    "revoked": revoke,
+}
+
+
+def expiry(at: datetime, days: int | None) -> str | None:
+    """When an approval given at `at` stops to count, RFC 3339; None for never."""
+    return None if days is None else (at + timedelta(days=days)).isoformat()
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _out_of_order(state: AnyState | None, event: LifecycleEvent) -> IntegrityError:
+    found = "nothing" if state is None else type(state).__name__
+    return IntegrityError(f"{event.subject} is {found}; '{event.kind}' does not follow from that")

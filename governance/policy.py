@@ -1,0 +1,107 @@
+"""A policy: what a candidate must show, and how many people must agree. Read from YAML, fixed in the plan by digest.
+
+A policy with no check opens no door and is refused. Each check is a block whose `kind` names a file in
+`governance/checks`; that file says which keys the block has and how it is judged. The rule `all-required` is an
+intersection-union test: every check must pass, so no correction for their number is needed, and power falls instead
+(Berger 1982, Technometrics 24:295).
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from governance.check import Check, CheckBlock
+from tunegate_core import registry
+from tunegate_core.config import load_yaml, validate
+from tunegate_core.errors import BadInput, PolicyError
+from tunegate_core.records import Record
+
+CHECKS = "governance.checks"
+
+
+class ApprovalRule(Record):
+    """Whose yes is needed after a PASS. `expires_days`: how long an approval counts; None: for ever."""
+
+    required: int = Field(default=1, ge=0, le=20)
+    four_eyes: bool = True  # never the one who started the run
+    expires_days: int | None = Field(default=30, ge=1)
+
+
+class Policy(Record):
+    """The checks as resolved blocks, in the order of the file."""
+
+    name: str = Field(min_length=1)
+    rule: Literal["all-required"] = "all-required"
+    checks: tuple[dict[str, Any], ...] = Field(min_length=1)
+    approvals: ApprovalRule = ApprovalRule()
+
+    def blocks(self) -> list[tuple[Check, CheckBlock]]:
+        """Each check with its plug-in, in order."""
+        loaded = [(load_check(raw["kind"]), raw) for raw in self.checks]
+        return [(check, check.block.model_validate(raw)) for check, raw in loaded]
+
+    def margins(self) -> dict[str, float]:
+        """Each check's threshold by its id, for the plan."""
+        return {block.id: check.threshold(block) for check, block in self.blocks()}
+
+
+class _KindOnly(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    kind: str
+
+
+class _File(BaseModel):
+    """A policy file before its checks are looked at one by one."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(min_length=1)
+    rule: Literal["all-required"] = "all-required"
+    checks: list[_KindOnly] = Field(min_length=1)
+    approvals: ApprovalRule = ApprovalRule()
+
+    @model_validator(mode="after")
+    def ids_once(self) -> Self:
+        ids = [(check.model_extra or {}).get("id") for check in self.checks]
+        twice = sorted({str(name) for name in ids if ids.count(name) > 1})
+        if twice:
+            raise ValueError(f"check ids must differ; given twice: {', '.join(twice)}")
+        return self
+
+
+def load_policy(path: Path) -> Policy:
+    """Read and check a policy file. Raises PolicyError with file, line, path of the key and the nearest known key."""
+    raw, lines = load_yaml(path, PolicyError)
+    file = validate(_File, raw, lines, path, PolicyError)
+    blocks, problems = [], []
+    for index, entry in enumerate(raw["checks"]):
+        here = {key[2:]: line for key, line in lines.items() if key[:2] == ("checks", index)}
+        try:
+            plugin = load_check(file.checks[index].kind)
+            blocks.append(validate(plugin.block, entry, here, path, PolicyError).model_dump(mode="json"))
+        except BadInput as error:
+            problems.append(f"checks[{index}]: {error}")
+    if problems:
+        raise PolicyError("\n".join(problems))
+    return Policy(name=file.name, rule=file.rule, checks=tuple(blocks), approvals=file.approvals)
+
+
+def load_check(kind: str) -> Check:
+    """The plug-in of a kind of check (`non-inferior` is `governance/checks/non_inferior.py`)."""
+    plugin: Check = registry.load(CHECKS, kind.replace("-", "_"))
+    return plugin
+
+
+def validate_against(policy: Policy, tasks: Iterable[str]) -> None:
+    """Raises PolicyError when a check names a task that the config does not have."""
+    known = list(tasks)
+    for _, block in policy.blocks():
+        if block.task not in known:
+            hint = registry.nearest(block.task, known)
+            raise PolicyError(
+                f"check '{block.id}' of policy '{policy.name}' needs the task '{block.task}'{hint}; "
+                f"the config has: {', '.join(known)}"
+            )

@@ -1,0 +1,72 @@
+"""A person's signed approval, checked by the records of the candidate it speaks of and nothing else."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal
+
+from tunegate_core.canonical import canonical_json
+from tunegate_core.errors import IntegrityError
+from tunegate_core.proof.keys import key_id, parse_public_key, verify_signature
+from tunegate_core.records import Record
+
+
+class SignedDecision(Record):
+    """The body of an `approval` event. `public_key` is PEM, `signature` hex, `reason` a commitment to erasable text."""
+
+    approver: str
+    public_key: str
+    decision: Literal["approve", "refuse"]
+    reason: str
+    expires: str | None
+    signature: str
+
+
+class Decided(Record):
+    """What an approver signs for: change any of it and the approval is void."""
+
+    subject: str
+    adapter: str
+    evidence: tuple[str, ...]
+    policy: str
+    verdict: str
+    outcome: str
+
+    def payload(self, decision: SignedDecision) -> bytes:
+        """The signed bytes."""
+        about = self.model_dump(mode="json")
+        said = {"decision": decision.decision, "reason": decision.reason, "expires": decision.expires}
+        return canonical_json({"tunegate": "approval/v1", **about, **said})
+
+
+def verify_approvals(
+    decided: Decided, decisions: Sequence[SignedDecision], required: int, barred: str | None, at: str
+) -> int:
+    """How many people approved: at least `required`, each once, none of them the key `barred`, none expired at `at`.
+
+    Raises IntegrityError for a signature that does not verify, a refusal, or too few.
+    """
+    for decision in decisions:
+        public_raw = parse_public_key(decision.public_key.encode())
+        if decision.approver != key_id(public_raw):
+            raise IntegrityError(f"an approval names the key {decision.approver} but carries {key_id(public_raw)}")
+        if not _is_hex(decision.signature):
+            raise IntegrityError(f"the approval by {decision.approver} carries no signature in hex")
+        signature = bytes.fromhex(decision.signature)
+        verify_signature(public_raw, decided.payload(decision), signature, f"the approval by {decision.approver}")
+        if decision.decision != "approve":
+            raise IntegrityError(f"{decided.subject} was refused by {decision.approver}")
+    people = {decision.approver for decision in decisions if not _is_over(decision.expires, at)} - {barred}
+    if len(people) < required:
+        raise IntegrityError(f"{decided.subject} has {len(people)} approvals that count; its plan asks for {required}")
+    return len(people)
+
+
+def _is_hex(text: str) -> bool:
+    return len(text) % 2 == 0 and set(text) <= set("0123456789abcdef")
+
+
+def _is_over(expires: str | None, at: str) -> bool:
+    try:
+        return expires is not None and datetime.fromisoformat(at) >= datetime.fromisoformat(expires)
+    except (ValueError, TypeError) as error:
+        raise IntegrityError(f"an approval's times can't be compared: {at!r}, {expires!r}") from error

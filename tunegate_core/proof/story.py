@@ -1,0 +1,121 @@
+"""The events of one release, read as what they must have been: planned, sealed, examined, judged, approved, released."""
+
+import json
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from tunegate_core.canonical import canonical_json
+from tunegate_core.errors import BadInput, IntegrityError
+from tunegate_core.proof.approval import Decided, SignedDecision, verify_approvals
+from tunegate_core.records import Record
+
+ONCE = ("planned", "sealed", "approved", "released")
+
+
+class LoggedEvent(Record):
+    """An event as its bytes say; the form that governance writes."""
+
+    v: Literal[1]
+    seq: int = Field(ge=0)
+    at: str
+    kind: str
+    subject: str | None
+    key: str | None
+    actor: str
+    body: dict[str, Any]
+
+
+class Story(Record):
+    """What the events of one release say together. Digests; `released_at` is RFC 3339."""
+
+    subject: str
+    adapter: str
+    policy: str
+    verdict: str
+    approvals: int = Field(ge=0)
+    statement: str
+    released_at: str
+
+
+def parse_event(data: bytes) -> LoggedEvent:
+    """The event in canonical bytes. Raises IntegrityError for anything else."""
+    event = LoggedEvent.parse(data)
+    try:
+        is_canonical = canonical_json(json.loads(data)) == data
+    except BadInput:
+        is_canonical = False
+    if not is_canonical:
+        raise IntegrityError(f"event {event.seq} is not in canonical form")
+    return event
+
+
+def verify_story(events: Sequence[LoggedEvent]) -> Story:
+    """What a release's events say together. Raises IntegrityError unless they tell of one release, in order:
+
+    1. All are of one subject, none is there twice; one is `planned` (the first), one `released` (the last).
+    2. The last verdict is PASS, over the last evidence, and lies between `sealed` and `approved`.
+    3. As many people as the plan asks for signed over exactly this adapter, evidence, policy and verdict.
+    """
+    ordered = sorted(events, key=lambda event: event.seq)
+    if len({event.subject for event in ordered}) != 1 or len({event.seq for event in ordered}) != len(ordered):
+        raise IntegrityError("the events shown are not of one release, or one is shown twice")
+    once = {kind: _only(ordered, kind) for kind in ONCE}
+    examined, judged = _last(ordered, "examined"), _last(ordered, "judged")
+    told = [once["planned"], once["sealed"], examined, judged, once["approved"], once["released"]]
+    if told != sorted(told, key=lambda event: event.seq) or (told[0], told[-1]) != (ordered[0], ordered[-1]):
+        raise IntegrityError("the events shown are not in the order of a release")
+    if judged.body.get("outcome") != "PASS":
+        raise IntegrityError(f"the verdict was {judged.body.get('outcome')}; expected PASS")
+    decided = _decided(once, examined, judged)
+    plan = once["planned"].body
+    rule = plan.get("approvals")
+    if not isinstance(rule, dict) or not isinstance(rule.get("required"), int):
+        raise IntegrityError("the plan does not say how many approvals it asks for")
+    barred = str(plan.get("starter")) if rule.get("four_eyes", True) else None
+    decisions = [_decision(event) for event in ordered if event.kind == "approval"]
+    return Story(
+        subject=decided.subject,
+        adapter=decided.adapter,
+        policy=decided.policy,
+        verdict=decided.verdict,
+        approvals=verify_approvals(decided, decisions, rule["required"], barred, once["approved"].at),
+        statement=str(once["released"].body.get("statement")),
+        released_at=once["released"].at,
+    )
+
+
+def _decided(once: dict[str, LoggedEvent], examined: LoggedEvent, judged: LoggedEvent) -> Decided:
+    try:
+        return Decided(
+            subject=str(once["released"].subject),
+            adapter=once["sealed"].body["adapter"]["tree"],
+            evidence=tuple(examined.body["evidence"]),
+            policy=once["planned"].body["policy"],
+            verdict=judged.body["verdict"],
+            outcome=judged.body["outcome"],
+        )
+    except (KeyError, TypeError, ValidationError) as error:
+        raise IntegrityError("the events shown do not name adapter, evidence, policy and verdict") from error
+
+
+def _decision(event: LoggedEvent) -> SignedDecision:
+    try:
+        return SignedDecision.model_validate(event.body)
+    except ValidationError as error:
+        raise IntegrityError(f"event {event.seq} is no signed decision: {error}") from error
+
+
+def _only(events: Sequence[LoggedEvent], kind: str) -> LoggedEvent:
+    found = [event for event in events if event.kind == kind]
+    if len(found) != 1:
+        raise IntegrityError(f"{len(found)} events {kind!r} are shown; expected exactly one")
+    return found[0]
+
+
+def _last(events: Sequence[LoggedEvent], kind: str) -> LoggedEvent:
+    found = [event for event in events if event.kind == kind]
+    if not found:
+        raise IntegrityError(f"no event {kind!r} is shown; expected at least one")
+    return found[-1]
