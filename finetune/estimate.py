@@ -128,6 +128,6 @@ def disk_of(trainable: int, checkpoints: int) -> int:
     return checkpoints * 3 * adapter + 2 * adapter
 
 
-def seconds_of(tokens: int, tokens_per_second: float, workers: int) -> float:
-    """Wall-clock seconds of a training, `tokens_per_second` being one worker's with its own share of the machine."""
-    return STARTUP_SECONDS + tokens / (tokens_per_second * workers)
+def seconds_of(tokens: int, tokens_per_second: float, machines: float) -> float:
+    """Wall-clock seconds of a training; `tokens_per_second` is what one machine (or GPU) does with all it has."""
+    return STARTUP_SECONDS + tokens / (tokens_per_second * machines)

@@ -1,5 +1,6 @@
 """Whether the training fits: an estimate held against what machine and cluster have."""
 
+import os
 import shutil
 from pathlib import Path
 from typing import Protocol
@@ -50,7 +51,7 @@ def estimate(block: FinetuneBlock, prepared: Prepared, shape: Shape, load: Load,
         supervised_tokens=tokens_of(block.train, rows, prepared.record.supervised_tokens),
         memory=memory_of(shape, block.lora.rank, load, probe.activation_bytes if probe else None),
         disk=disk_of(trainable, checkpoints=2),
-        seconds=seconds_of(tokens, probe.tokens_per_second, block.parallel.workers) if probe else None,
+        seconds=seconds_of(tokens, probe.tokens_per_second, _machines(block.parallel, probe)) if probe else None,
     )
 
 
@@ -92,6 +93,14 @@ def memory_available() -> int | None:
         return None
     told = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
     return int(told[0]) * 1024 if told else None
+
+
+def _machines(parallel: ParallelBlock, probe: Probe) -> float:
+    """How many times the measured machine the workers are: each has a GPU, or CPUs of the same machine or of more."""
+    if probe.gpu:
+        return parallel.workers
+    each = 0 if parallel.cpus_per_worker == "auto" else parallel.cpus_per_worker
+    return max(1.0, parallel.workers * each / (os.cpu_count() or 1))
 
 
 def _time(found: Estimate) -> Finding:

@@ -21,6 +21,7 @@ class Probe:
 
     tokens_per_second: float
     activation_bytes: float
+    gpu: bool
 
 
 def shape_of(folder: Path, lora: LoraBlock, parameters: int) -> Shape:
@@ -58,11 +59,12 @@ def probe_step(model: Any, examples: Sequence[Encoded]) -> Probe:
     gradient(model, [rows[:1]], supervised)  # the first pass pays for kernels being chosen
     start = time.perf_counter()
     gradient(model, [rows], supervised)
-    if torch.cuda.is_available():
+    gpu = next(model.parameters()).is_cuda
+    if gpu:
         torch.cuda.synchronize()
     elapsed = time.perf_counter() - start
     tokens = sum(len(example.input_ids) for example in rows)
-    return Probe(tokens / elapsed, _kept_bytes(model, rows[:1], supervised) / len(rows[0].input_ids))
+    return Probe(tokens / elapsed, _kept_bytes(model, rows[:1], supervised) / len(rows[0].input_ids), gpu)
 
 
 def _kept_bytes(model: Any, rows: Sequence[Encoded], supervised: int) -> int:

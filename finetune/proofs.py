@@ -50,7 +50,8 @@ def load_for_proof(folder: Path, lora: LoraBlock) -> Any:
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
-    logging.disable_progress_bar()
+    quiet: Any = logging
+    quiet.disable_progress_bar()
     base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False)
     torch.manual_seed(SEED)
     config_class: Any = LoraConfig  # PEFT declares alpha an int and takes any number

@@ -63,6 +63,7 @@ def run_trials(
         finally:
             _end(workers)
     findings = [_packing(exact, difference, packing), _accumulation(in_turns), two]
+    model = model.to("cuda") if torch.cuda.is_available() else model
     model = model.to(torch.bfloat16) if low else model
     return Trials(findings, exact, probe_step(model, rows))
 

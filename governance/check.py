@@ -92,11 +92,12 @@ def compare(block: ComparingBlock, evidence: Evidence, threshold: float, words: 
         effect = spread.n / spread.effective
         # Where no item differs the variance is unknown; one discordant item in n is the least it can be told from.
         needed = items_to_settle(interval.value, threshold, max(variance, 1 / spread.n), block.confidence, effect)
+    settling = f"; about {needed} items would settle it" if needed else ""
     return CheckResult(
         check=block.id,
         outcome=outcome,
         reason=f"{words[outcome]}: {describe(interval)} against the {pair.reference}{note}; "
-        f"the threshold is {100 * threshold:+.1f} points" + (f"; about {needed} items would settle it" if needed else ""),
+        f"the threshold is {100 * threshold:+.1f} points{settling}",
         interval=interval,
         threshold=threshold,
         detectable=detectable(spread.effective, max(variance, 1 / spread.n), block.confidence) if spread else None,

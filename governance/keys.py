@@ -44,9 +44,15 @@ class SigningKey:
 
 
 def load_or_create(folder: Path, name: str) -> SigningKey:
-    """The key of this name, made now if there is none. Raises StoreFault when the folder can't be written."""
-    if not _private_path(folder, name).exists():
-        _write_new(_private_path(folder, name), _private_pem(Ed25519PrivateKey.generate()))
+    """The key of this name, made now if there is none. Raises StoreFault when the folder can't be written.
+
+    Where only the public half lies, the private one was left out of a copy: it is never replaced by another.
+    """
+    path = _private_path(folder, name)
+    if not path.exists():
+        if path.with_suffix(".pub").exists():
+            raise NotFound(f"{path} is not here, only its public half is; put it back from a backup with keys")
+        _write_new(path, _private_pem(Ed25519PrivateKey.generate()))
     return load(folder, name)
 
 
@@ -115,6 +121,7 @@ def _write_new(path: Path, data: bytes) -> None:
             os.fsync(out.fileno())
         with suppress(FileExistsError):
             os.link(draft, path)  # unlike a rename, never replaces a key that is there
+        _sync(path.parent)
     except OSError as error:
         raise StoreFault(
             f"can't write a key to {path.parent}: {error.strerror}; set TUNEGATE_HOME to a folder you can write"
@@ -122,6 +129,14 @@ def _write_new(path: Path, data: bytes) -> None:
     finally:
         with suppress(OSError):
             draft.unlink()
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _publish(path: Path, pem: bytes) -> None:

@@ -19,9 +19,9 @@ from typing import Any, Literal, Protocol
 from pydantic import Field
 
 from governance.policy import ApprovalRule
-from tunegate_core.canonical import canonical_json
 from tunegate_core.errors import BadInput, IntegrityError
-from tunegate_core.proof.keys import key_id, verify_signature
+from tunegate_core.proof.approval import Decided, SignedDecision
+from tunegate_core.proof.keys import key_id, parse_public_key, verify_signature
 from tunegate_core.records import AdapterRecord, BaseModelRecord, DatasetRecord, Outcome, Record, TrainingRecord
 
 
@@ -29,13 +29,24 @@ class LifecycleEvent(Protocol):
     """What replaying needs of an event."""
 
     @property
-    def kind(self) -> str: ...
+    def kind(self) -> str:
+        """planned, trained, sealed, ..."""
+        ...
+
     @property
-    def subject(self) -> str | None: ...
+    def subject(self) -> str | None:
+        """NAME@N."""
+        ...
+
     @property
-    def at(self) -> str: ...
+    def at(self) -> str:
+        """RFC 3339, UTC."""
+        ...
+
     @property
-    def body(self) -> Mapping[str, Any]: ...
+    def body(self) -> Mapping[str, Any]:
+        """The event's payload."""
+        ...
 
 
 class Planned(Record):
@@ -98,7 +109,7 @@ class Judged(State):
     evidence: tuple[str, ...] = Field(min_length=1)
     verdict: str
     outcome: Outcome
-    approvals: tuple["Approval", ...] = ()
+    approvals: tuple[SignedDecision, ...] = ()
 
 
 class Approved(State):
@@ -107,7 +118,7 @@ class Approved(State):
     adapter: AdapterRecord
     evidence: tuple[str, ...] = Field(min_length=1)
     verdict: str
-    approvals: tuple["Approval", ...]
+    approvals: tuple[SignedDecision, ...]
 
 
 class Released(State):
@@ -132,57 +143,36 @@ class Revoked(State):
     """Was released; may not answer any more."""
 
 
-class Approval(Record):
-    """A person's signed decision. `public_key` is PEM; `signature` is hex over `approval_payload`."""
-
-    approver: str  # key id
-    public_key: str
-    decision: Literal["approve", "refuse"]
-    reason: str  # commitment to erasable text
-    expires: str | None  # RFC 3339; not valid from then on
-    signature: str
-
-
 AnyState = Planned | Trained | Sealed | Examined | Judged | Approved | Released | Refused | Retired | Revoked
 
 
-def approval_payload(
-    subject: str, judged: Judged, decision: str, reason: str, expires: str | None
-) -> bytes:
-    """The bytes an approver signs: change any of what they name and the approval is void."""
-    return canonical_json(
-        {
-            "tunegate": "approval/v1",
-            "subject": subject,
-            "adapter": judged.adapter.tree,
-            "evidence": list(judged.evidence),
-            "policy": judged.planned.policy,
-            "verdict": judged.verdict,
-            "outcome": judged.outcome,
-            "decision": decision,
-            "reason": reason,
-            "expires": expires,
-        }
+def decided(judged: Judged) -> Decided:
+    """What an approver signs for: change any of it and the approval is void."""
+    return Decided(
+        subject=judged.planned.subject,
+        adapter=judged.adapter.tree,
+        evidence=judged.evidence,
+        policy=judged.planned.policy,
+        verdict=judged.verdict,
+        outcome=judged.outcome,
     )
 
 
-def verify_approval(judged: Judged, approval: Approval, at: str) -> Approval:
-    """The approval if it may count at the time `at`. Raises IntegrityError or BadInput saying which rule it breaks."""
-    from tunegate_core.proof.keys import parse_public_key
-
+def verify_decision(judged: Judged, decision: SignedDecision, at: str) -> SignedDecision:
+    """The decision if it may count at the time `at`. Raises IntegrityError or BadInput saying which rule it breaks."""
     planned = judged.planned
-    public = parse_public_key(approval.public_key.encode())
-    if key_id(public) != approval.approver:
-        raise IntegrityError(f"the approval names key {approval.approver} but carries another")
-    payload = approval_payload(planned.subject, judged, approval.decision, approval.reason, approval.expires)
-    verify_signature(public, payload, bytes.fromhex(approval.signature), f"the approval by {approval.approver}")
-    if approval.decision == "approve" and planned.approvals.four_eyes and approval.approver == planned.starter:
+    if decision.decision == "approve" and planned.approvals.four_eyes and decision.approver == planned.starter:
         raise BadInput(
             f"{planned.subject} was started with key {planned.starter}; the policy asks for another person's approval"
         )
-    if approval.expires is not None and _time(at) >= _time(approval.expires):
-        raise BadInput(f"the approval by {approval.approver} expired at {approval.expires}; ask for a new one")
-    return approval
+    if decision.expires is not None and _time(at) >= _time(decision.expires):
+        raise BadInput(f"the approval by {decision.approver} expired at {decision.expires}; ask for a new one")
+    public = parse_public_key(decision.public_key.encode())
+    if key_id(public) != decision.approver:
+        raise IntegrityError(f"the decision names key {decision.approver} but carries {key_id(public)}")
+    payload, what = decided(judged).payload(decision), f"the decision by {decision.approver}"
+    verify_signature(public, payload, bytes.fromhex(decision.signature), what)
+    return decision
 
 
 def replay(events: Iterable[LifecycleEvent]) -> AnyState:
@@ -244,7 +234,7 @@ def decide(state: AnyState | None, event: LifecycleEvent) -> Judged | Refused:
     """One person's signed decision about what was judged PASS; a refusal ends it."""
     if not isinstance(state, Judged) or state.outcome != "PASS":
         raise _out_of_order(state, event)
-    approval = verify_approval(state, Approval.model_validate(event.body), event.at)
+    approval = verify_decision(state, SignedDecision.model_validate(event.body), event.at)
     if approval.decision == "refuse":
         return Refused(planned=state.planned, before=state.digest(), by="person")
     if any(given.approver == approval.approver for given in state.approvals):
@@ -256,7 +246,7 @@ def approve(state: AnyState | None, event: LifecycleEvent) -> Approved:
     """Judged PASS -> Approved, when enough approvals that still hold were given."""
     if not isinstance(state, Judged) or state.outcome != "PASS":
         raise _out_of_order(state, event)
-    holding = tuple(verify_approval(state, approval, event.at) for approval in state.approvals)
+    holding = tuple(verify_decision(state, approval, event.at) for approval in state.approvals)
     if len(holding) < state.planned.approvals.required:
         raise BadInput(
             f"{state.planned.subject} has {len(holding)} approvals; the policy asks for "

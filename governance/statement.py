@@ -1,7 +1,7 @@
 """The release statement: an in-toto Statement v1 about the adapter's files, signed in a DSSE envelope.
 
-Subject: the adapter's manifest and each of its files by SHA-256. Predicate: the digests of all that made it and of
-why it was released. Formats: in-toto Attestation Framework v1, Statement; DSSE v1.
+Subject: the adapter's manifest by SHA-256. Predicate: its files, the digests of all that made it and of why it was
+released. Formats: in-toto Attestation Framework v1, Statement; DSSE v1.
 """
 
 from collections.abc import Callable
@@ -19,15 +19,16 @@ PREDICATE_TYPE = "urn:tunegate:release:v1"
 def release_statement(approved: Approved, manifest: Tree) -> dict[str, Any]:
     """What is said about a release. `manifest` is the adapter's tree."""
     planned = approved.planned
-    files = [{"name": file.path, "digest": {"sha256": _hex(file.sha256)}} for file in manifest.files]
+    files = {file.path: _hex(file.sha256) for file in manifest.files}
     return {
         "_type": STATEMENT_TYPE,
-        "subject": [{"name": planned.subject, "digest": {"sha256": _hex(approved.adapter.tree)}}, *files],
+        "subject": [{"name": planned.subject, "digest": {"sha256": _hex(approved.adapter.tree)}}],
         "predicateType": PREDICATE_TYPE,
         "predicate": {
             "name": planned.name,
             "version": planned.version,
             "route": planned.route,
+            "files": files,
             "base": planned.base.model_dump(mode="json"),
             "data": planned.data.rows if planned.data else None,
             "sourceAdapter": planned.source_adapter,

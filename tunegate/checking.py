@@ -26,5 +26,7 @@ def check_config(house: House, path: Path) -> dict[str, Any]:
         example = [segment.model_dump() for segment in report.example]
     sets = {item.task: (item.n, item.clusters) for item in inputs.items}
     for task in foresee(inputs.policy, sets):
-        findings.append({"name": f"power of {task.check}", "status": "warn" if task.warning else "ok", "what": task.what})
+        findings.append(
+            {"name": f"power of {task.check}", "status": "warn" if task.warning else "ok", "what": task.what}
+        )
     return {"ok": all(item["status"] != "fail" for item in findings), "findings": findings, "example": example}

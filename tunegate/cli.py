@@ -156,7 +156,9 @@ def ledger_checkpoint() -> None:
 
 
 @ledger_app.command("prove")
-def ledger_prove(version: Version, out: Annotated[Path, typer.Option("-o", "--out", help="The bundle to write.")]) -> None:
+def ledger_prove(
+    version: Version, out: Annotated[Path, typer.Option("-o", "--out", help="The bundle to write.")]
+) -> None:
     """Write a bundle that proves a release with no access to this service."""
     from tunegate.proving import prove
 

@@ -1,15 +1,14 @@
 """People's decisions: signed with a key of their own, with a reason, over the digest of what they decided about."""
 
-from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 from governance.keys import load_or_create
-from governance.lifecycle import Approval, approval_payload
-from governance.policy import Policy
+from governance.lifecycle import Judged, Planned, decided, expiry
+from tunegate import steps
 from tunegate.house import House, make_folder
-from tunegate.recording import Standing, append, standing
-from tunegate.steps import complete
+from tunegate.recording import append, record_once, standing
 from tunegate_core.errors import BadInput
+from tunegate_core.proof.approval import SignedDecision
 
 
 def create_key(house: House, name: str) -> dict[str, Any]:
@@ -26,19 +25,51 @@ def create_key(house: House, name: str) -> dict[str, Any]:
 
 def approve(house: House, subject: str, person: str, reason: str) -> str:
     """Sign a PASS verdict; with enough approvals the release follows at once."""
-    now = standing(house, subject)
-    planned = now.planned
+    planned = _decide(house, subject, person, reason, "approve")
     with house.working_on(subject):
-        _decide(house, now, person, reason, "approve")
-        complete(house, planned)
-    after = standing(house, subject)
-    missing = planned.approvals.required - sum(event.kind == "approval" for event in after.events)
-    return f"{subject} is {after.state.lower()}" + (f"; {missing} more approvals are needed" if missing > 0 else "")
+        steps.settle(house, planned)
+        steps.publish(house, planned)
+    state = standing(house, subject).state
+    if isinstance(state, Judged):
+        missing = planned.approvals.required - len(state.approvals)
+        return f"approved; {subject} waits for {missing} more"
+    return f"approved; {subject} is {type(state).__name__.lower()} on the route {planned.route}"
 
 
 def refuse(house: House, subject: str, person: str, reason: str) -> str:
     """Sign that a judged candidate must not be released."""
-    now = standing(house, subject)
-    with house.working_on(subject):
-        _decide(house, now, person, reason, "refuse")
+    _decide(house, subject, person, reason, "refuse")
     return f"{subject} is refused"
+
+
+def revoke(house: House, subject: str, person: str, reason: str) -> str:
+    """Withdraw a release."""
+    key = house.person_key(person)
+    body = {"by": key.key_id, "reason": house.rows.put([reason])}
+    record_once(house, subject, "revoked", lambda: body)
+    return f"{subject} is revoked; it may not answer any more"
+
+
+def _decide(house: House, subject: str, person: str, reason: str, decision: Literal["approve", "refuse"]) -> Planned:
+    """Sign and record one decision; the lifecycle refuses one that breaks the policy's rules."""
+    if not reason.strip():
+        raise BadInput("a decision needs a reason; found none")
+    state = standing(house, subject).state
+    if not isinstance(state, Judged) or state.outcome != "PASS":
+        found = f"judged {state.outcome}" if isinstance(state, Judged) else type(state).__name__.lower()
+        raise BadInput(f"{subject} is {found}; only a candidate that was judged PASS can be approved or refused")
+    key = house.person_key(person)
+    days = state.planned.approvals.expires_days if decision == "approve" else None
+    draft = SignedDecision(
+        approver=key.key_id,
+        public_key=key.public_pem.decode(),
+        decision=decision,
+        reason=house.rows.put([reason]),
+        expires=expiry(house.clock(), days),
+        signature="",
+    )
+    signed = draft.model_copy(update={"signature": key.sign(decided(state).payload(draft)).hex()})
+    with house.ledger.write() as tx:
+        append(house, tx, subject, "approval", signed.model_dump(mode="json"), f"{subject}/approval/{key.key_id}")
+    house.ledger.checkpoint()
+    return state.planned

@@ -20,10 +20,11 @@ from tunegate_core.store import Store
 
 if TYPE_CHECKING:
     from governance.keys import SigningKey
-    from governance.ledger import Ledger
+    from governance.ledger import Event, Ledger
     from governance.registry import Registry
 
 STARTER = "operator"
+WRITABLE = "set TUNEGATE_HOME to a folder you can write"
 
 
 def utc_now() -> datetime:
@@ -109,9 +110,15 @@ class House:
         return Ledger.open(self.database, self.signer, self.anchor, self.clock)
 
     @property
+    def has_ledger(self) -> bool:
+        """Whether there is something to read; a database server is asked, a file is looked for."""
+        file = self.database.removeprefix("sqlite:///")
+        return file == self.database or Path(file).exists()
+
+    @property
     def existing_ledger(self) -> "Ledger":
         """The ledger of a home where something has happened; reading verbs never create one."""
-        if self.database.startswith("sqlite:///") and not Path(self.database.removeprefix("sqlite:///")).exists():
+        if not self.has_ledger:
             raise NotFound(f"nothing is recorded in {self.home} yet; expected a ledger; start with 'tunegate release'")
         return self.ledger
 
@@ -119,7 +126,11 @@ class House:
         """Candidates, releases and routes as the ledger tells them now."""
         from governance.registry import Registry
 
-        return Registry.from_events(self.existing_ledger.events())
+        return Registry.from_events(self.events())
+
+    def events(self) -> "list[Event]":
+        """Every event; none in a home where nothing has happened."""
+        return self.existing_ledger.events() if self.has_ledger else []
 
     def run_folder(self, subject: str) -> Path:
         """The work folder of one candidate; losable once it is sealed."""
@@ -143,7 +154,9 @@ def make_folder(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreFault(f"can't write {path}: {error.strerror}; set TUNEGATE_HOME to a folder you can write") from error
+        raise StoreFault(
+            f"can't write {path}: {error.strerror}; set TUNEGATE_HOME to a folder you can write"
+        ) from error
     if not os.access(path, os.W_OK):
         raise StoreFault(f"{path} can't be written; set TUNEGATE_HOME to a folder you can write")
     return path

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from governance.lifecycle import Planned
 from governance.policy import Policy, load_policy, validate_against
+from governance.registry import Registry
 from tunegate.house import House
-from tunegate.recording import record, state_of
+from tunegate.recording import append, standing
 from tunegate_core.canonical import digest_json
 from tunegate_core.config import AdapterSource, Config, FinetuneBlock, TaskBlock
 from tunegate_core.errors import BadInput
@@ -66,8 +67,6 @@ def plan(house: House, inputs: Inputs) -> Planned:
         found = tx.by_key(key)
         if found is not None:
             return Planned.model_validate(found.body)
-        from governance.registry import Registry
-
         registry = Registry.from_events(tx.events())
         planned = Planned(
             name=inputs.config.name,
@@ -88,7 +87,7 @@ def plan(house: House, inputs: Inputs) -> Planned:
             else None,
             attempt=registry.attempts(inputs.config.route, {item.task: item.digest for item in inputs.items}) + 1,
         )
-        record(house, tx, planned.subject, "planned", planned.model_dump(mode="json"), key=key)
+        append(house, tx, planned.subject, "planned", planned.model_dump(mode="json"), key)
     house.ledger.checkpoint()
     return planned
 
@@ -142,16 +141,13 @@ def _identity(inputs: Inputs) -> dict[str, Any]:
 
 
 def _existing(house: House, subject: str) -> tuple[BaseModelRecord, AdapterRecord]:
-    state = state_of(house, subject)
-    planned, adapter = state.planned, state.adapter
-    if adapter is None:
+    now = standing(house, subject)
+    if not now.has("sealed"):
         raise BadInput(f"{subject} has no sealed adapter yet; train it first, or name another version")
-    return planned.base, adapter
+    return now.planned.base, now.adapter
 
 
-def _prepare(
-    house: House, block: FinetuneBlock, items: tuple["ItemSet", ...]
-) -> tuple[BaseModelRecord, "Prepared"]:
+def _prepare(house: House, block: FinetuneBlock, items: tuple["ItemSet", ...]) -> tuple[BaseModelRecord, "Prepared"]:
     from finetune.base import materialise, open_base
     from finetune.data import read_rows
     from finetune.dataset import prepare

@@ -5,15 +5,14 @@ from typing import Any
 from governance.lifecycle import Planned
 from tunegate.house import House
 from tunegate.recording import Standing, standing, verdict_of
-from tunegate_core.records import Evidence, Verdict
-from tunegate_core.stats import arm_interval
+from tunegate_core.records import Verdict
 
 
 def overview(house: House) -> dict[str, Any]:
     """Every candidate in the order it was planned, and the routes."""
     rows = []
     grouped: dict[str, list[Any]] = {}
-    for event in house.existing_ledger.events():
+    for event in house.events():
         if event.subject:
             grouped.setdefault(event.subject, []).append(event)
     for subject, events in grouped.items():
@@ -24,7 +23,7 @@ def overview(house: House) -> dict[str, Any]:
         rows.append(
             {
                 "version": subject,
-                "state": now.state,
+                "state": type(now.state).__name__,
                 "verdict": now.body("judged")["outcome"] if now.has("judged") else None,
                 "attempt": planned.attempt,
                 "route": planned.route,
@@ -42,11 +41,12 @@ def candidate(house: House, subject: str) -> dict[str, Any]:
     verdict = verdict_of(house, now)
     return {
         "version": subject,
-        "state": now.state,
+        "state": type(now.state).__name__,
         "standing": where(now),
         "verdict": verdict.outcome if verdict else None,
         "checks": [check.model_dump(mode="json") for check in verdict.results] if verdict else [],
-        "evidence": _evidence(house, now),
+        "figures": _figures(verdict),
+        "evidence": now.body("examined")["evidence"] if now.has("examined") else [],
         "lineage": _lineage(now, planned),
         "events": [{"seq": event.seq, "kind": event.kind, "at": event.at} for event in now.events],
         "next": _next(now, planned, verdict),
@@ -55,28 +55,28 @@ def candidate(house: House, subject: str) -> dict[str, Any]:
 
 def where(now: Standing) -> str:
     """The one word a script needs: released, refused, undecided, waiting, revoked, or the state in lower case."""
-    state = now.state.lower()
+    state = type(now.state).__name__.lower()
     if state == "judged":
         return {"PASS": "waiting", "UNDECIDED": "undecided", "FAIL": "refused"}[now.body("judged")["outcome"]]
     return state
 
 
 def comparison(house: House, subjects: list[str]) -> dict[str, Any]:
-    """Candidates side by side. Each cell is a score with its 90 % interval, on that candidate's own items."""
+    """Candidates side by side. Each cell is a score with its one-sided 95 % bounds on
+    that candidate's own items."""
     standings = {subject: standing(house, subject) for subject in subjects}
     verdicts = {subject: verdict_of(house, now) for subject, now in standings.items()}
     cells: dict[str, dict[str, str]] = {}
-    for subject, now in standings.items():
-        for evidence in _evidence(house, now):
-            for arm in evidence["arms"]:
-                label = f"{evidence['task']} {evidence['metric']} ({arm['arm']})"
-                cells.setdefault(label, {})[subject] = arm["text"]
-        for check in verdicts[subject].results if verdicts[subject] else ():  # type: ignore[union-attr]
+    for subject, verdict in verdicts.items():
+        for figure in _figures(verdict):
+            label = f"{figure['task']} {figure['metric']}, {figure['arm']}"
+            cells.setdefault(label, {})[subject] = figure["text"]
+        for check in verdict.results if verdict else ():
             cells.setdefault(f"check {check.check}", {})[subject] = check.outcome
     return {
         "versions": subjects,
         "verdicts": {subject: verdict.outcome if verdict else None for subject, verdict in verdicts.items()},
-        "states": {subject: now.state for subject, now in standings.items()},
+        "states": {subject: type(now.state).__name__ for subject, now in standings.items()},
         "rows": [{"label": label, "cells": row} for label, row in cells.items()],
         "reasons": {
             subject: [f"{check.check}: {check.outcome}: {check.reason}" for check in verdict.results] if verdict else []
@@ -85,20 +85,16 @@ def comparison(house: House, subjects: list[str]) -> dict[str, Any]:
     }
 
 
-def _evidence(house: House, now: Standing) -> list[dict[str, Any]]:
-    if not now.has("examined"):
-        return []
+def _figures(verdict: Verdict | None) -> list[dict[str, Any]]:
+    """Each arm's score with its interval, as numbers and as text."""
     found = []
-    for blob in now.body("examined")["evidence"]:
-        evidence = Evidence.parse(house.store.get(blob))
-        arms = []
-        for arm in evidence.arms:
-            interval = arm_interval(arm, evidence.scale, confidence=0.95)
-            text = "not measured"
-            if interval.value is not None and interval.low is not None and interval.high is not None:
-                text = f"{100 * interval.value:.1f} % [{100 * interval.low:.1f}, {100 * interval.high:.1f}], n={interval.n}"
-            arms.append({"arm": arm.arm, "text": text, "unmeasured": arm.unmeasured, **interval.model_dump(mode="json")})
-        found.append({"task": evidence.task, "metric": evidence.metric, "digest": blob, "n": evidence.n, "arms": arms})
+    for figure in verdict.figures if verdict else ():
+        interval = figure.interval
+        text = "not measured"
+        if interval.value is not None and interval.low is not None and interval.high is not None:
+            bounds = f"[{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+            text = f"{100 * interval.value:.1f} % {bounds}, n={interval.n}"
+        found.append({**figure.model_dump(mode="json"), "text": text})
     return found
 
 
@@ -127,7 +123,10 @@ def _next(now: Standing, planned: Planned, verdict: Verdict | None) -> list[str]
     standing_ = where(now)
     if standing_ == "waiting":
         rule = " by another key than the one that started it" if planned.approvals.four_eyes else ""
-        return [f"waits for {planned.approvals.required} approval(s){rule}: tunegate approve {now.subject} --as NAME --reason WHY"]
+        return [
+            f"waits for {planned.approvals.required} approval(s){rule}",
+            f"tunegate approve {now.subject} --as NAME --reason WHY",
+        ]
     if standing_ == "undecided" and verdict is not None:
         return [
             f"{check.check} would need about {check.items_to_settle} items"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from governance.ledger import Event, Transaction
-from governance.lifecycle import Planned, replay
+from governance.lifecycle import AnyState, Planned, replay
 from tunegate.house import House
 from tunegate_core.errors import BadInput, NotFound
 from tunegate_core.records import AdapterRecord, Verdict
@@ -16,15 +16,15 @@ from tunegate_core.records import AdapterRecord, Verdict
 
 @dataclass(frozen=True)
 class Standing:
-    """A candidate as its events tell: `events` in order, and the state that replaying them reached."""
+    """A candidate as its events tell, in order."""
 
     subject: str
     events: tuple[Event, ...]
 
     @property
-    def state(self) -> str:
-        """The lifecycle state's name; raises IntegrityError when the events are out of order."""
-        return type(replay(self.events)).__name__
+    def state(self) -> AnyState:
+        """The lifecycle state that replaying the events reaches. Raises IntegrityError when they are out of order."""
+        return replay(self.events)
 
     def has(self, kind: str) -> bool:
         """Whether such an event is recorded."""
@@ -52,7 +52,7 @@ def standing(house: House, subject: str) -> Standing:
     """Where a candidate stands. Raises NotFound naming those there are."""
     events = tuple(house.existing_ledger.events(subject=subject))
     if not events:
-        known = sorted({str(event.subject) for event in house.ledger.events(kind="planned")})
+        known = [str(event.subject) for event in house.ledger.events(kind="planned")]
         raise NotFound(f"there is no {subject}; there are: {', '.join(known) or 'none yet'}")
     return Standing(subject, events)
 
@@ -62,20 +62,18 @@ def verdict_of(house: House, now: Standing) -> Verdict | None:
     return Verdict.parse(house.store.get(now.body("judged")["verdict"])) if now.has("judged") else None
 
 
-def record_once(house: House, subject: str, kind: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Do the work and record it, or return what is recorded already."""
+def record_once(house: House, subject: str, kind: str, work: Callable[[], dict[str, Any]]) -> None:
+    """Do the work and record it, unless it is recorded."""
     key = f"{subject}/{kind}"
-    found = house.ledger.by_key(key)
-    if found is None:
+    if house.ledger.by_key(key) is None:
         body = work()
         with house.ledger.write() as tx:
-            found = append(house, tx, subject, kind, body, key)
-        house.ledger.checkpoint()
-    return dict(found.body)
+            append(house, tx, subject, kind, body, key)
+    house.ledger.checkpoint()
 
 
 def append(house: House, tx: Transaction, subject: str, kind: str, body: dict[str, Any], key: str) -> Event:
-    """Append a lifecycle event inside a transaction; an event out of order is refused and nothing is written."""
+    """Append a lifecycle event; one that is out of order raises, and the transaction writes nothing."""
     event = tx.append(kind, body, subject=subject, key=key, actor=house.person_key(house.person).key_id)
     replay(tx.events(subject=subject))
     return event

@@ -1,29 +1,25 @@
-"""One function an event: each does its work once, and returns what was recorded when it is asked again.
+"""One function an event: each does its work once, and does nothing when its event is recorded.
 
 A step reads the records of the steps before it, never their memory; that is why any of them may be killed.
 """
 
-from collections.abc import Callable
+import json
 from pathlib import Path
 from typing import Any
 
-from governance.judge import judge as judge_evidence
-from governance.lifecycle import Planned
-from governance.policy import Policy
-from governance.statement import release_statement, sign_statement
+from governance.lifecycle import Approved, Judged, Planned
 from tunegate.house import House
 from tunegate.planning import Inputs, recall_tasks
-from tunegate.recording import Standing, record_once, standing
+from tunegate.recording import record_once, standing
 from tunegate_core.config import FinetuneBlock
-from tunegate_core.records import AdapterRecord, Arm, Evidence, Verdict
+from tunegate_core.records import AdapterRecord, Arm, Evidence
 
 
 def train(house: House, planned: Planned, inputs: Inputs) -> None:
     """Planned -> Trained: LoRA fine-tuning under Ray. Nothing to do when an existing adapter is judged."""
-    block = inputs.config.finetune
-    if inputs.prepared is None or not isinstance(block, FinetuneBlock):
+    block, prepared = inputs.config.finetune, inputs.prepared
+    if prepared is None or not isinstance(block, FinetuneBlock):
         return
-    prepared = inputs.prepared
 
     def work() -> dict[str, Any]:
         from finetune.base import open_base
@@ -48,13 +44,13 @@ def seal(house: House, planned: Planned, inputs: Inputs) -> None:
         from finetune.base import open_base
         from finetune.seal import seal as run
 
-        if inputs.source is not None:
-            return {"adapter": inputs.source.model_dump(mode="json")}
         block = inputs.config.finetune
+        if inputs.source is not None or not isinstance(block, FinetuneBlock) or planned.data is None:
+            return {"adapter": inputs.source.model_dump(mode="json") if inputs.source else None}
         trained = standing(house, planned.subject).body("trained")
         raw = house.store.materialise(trained["output"], house.run_folder(planned.subject) / "output")
         folder = open_base(inputs.base, house.store, house.cache)
-        adapter = run(raw, inputs.base, block, planned.config, planned.data, house.store, folder)
+        adapter = run(raw, inputs.base, block, planned.config, planned.data.counts, house.store, folder)
         return {"adapter": adapter.model_dump(mode="json")}
 
     record_once(house, planned.subject, "sealed", work)
@@ -69,23 +65,24 @@ def examine(house: House, planned: Planned) -> None:
         from finetune.base import open_base
 
         sealed = standing(house, planned.subject).adapter
-        tasks = recall_tasks(house, planned)
         folders: dict[Arm, Path | None] = {"base": None, "candidate": adapter_folder(house, sealed)}
         subjects: dict[Arm, str] = {"base": planned.base.tree, "candidate": sealed.tree}
         if planned.champion is not None:
             champion = standing(house, planned.champion).adapter
             folders["champion"], subjects["champion"] = adapter_folder(house, champion), champion.tree
+        tasks = recall_tasks(house, planned)
         evidence = run(
-            tasks=tasks,
-            items=freeze(tasks),
-            base_folder=open_base(planned.base, house.store, house.cache),
-            base_tree=planned.base.tree,
-            arms=folders,
-            subjects=subjects,
-            store=house.store,
-            cache=house.cache / "eval",
-            batch_size=batch_size(house, planned),
-            progress=house.progress,
+            tasks,
+            freeze(tasks),
+            open_base(planned.base, house.store, house.cache),
+            planned.base.tree,
+            folders,
+            subjects,
+            house.store,
+            house.cache / "eval",
+            json.loads(house.store.get(planned.config))["eval"]["batch_size"],
+            "auto",
+            house.progress,
         )
         return {"evidence": [house.store.put(item.canonical()) for item in evidence]}
 
@@ -96,23 +93,45 @@ def judge(house: House, planned: Planned) -> None:
     """Examined -> Judged: the planned policy over the evidence."""
 
     def work() -> dict[str, Any]:
+        from governance.judge import judge as run
+        from governance.policy import Policy
+
         now = standing(house, planned.subject)
         evidence = [Evidence.parse(house.store.get(blob)) for blob in now.body("examined")["evidence"]]
         policy = Policy.parse(house.store.get(planned.policy))
-        verdict = judge_evidence(policy, now.adapter.tree, evidence, planned.champion, planned.attempt)
+        verdict = run(policy, now.adapter.tree, evidence, planned.attempt)
         return {"verdict": house.store.put(verdict.canonical()), "outcome": verdict.outcome}
 
     record_once(house, planned.subject, "judged", work)
-    house.progress("judged", 1, 1)
+
+
+def settle(house: House, planned: Planned) -> None:
+    """Judged -> Approved or Refused, as far as the verdict and people allow; else it stays judged."""
+    state = standing(house, planned.subject).state
+    if not isinstance(state, Judged):
+        return
+    if state.outcome == "FAIL":
+        record_once(house, planned.subject, "refused", lambda: {"verdict": state.verdict})
+    elif state.outcome == "PASS" and len(state.approvals) >= planned.approvals.required:
+        record_once(house, planned.subject, "approved", lambda: {"verdict": state.verdict})
 
 
 def publish(house: House, planned: Planned) -> None:
-    """Approved -> Released: the signed statement. The first release of a name creates its route."""
+    """Approved -> Released: the signed statement. The first release of a route creates it."""
+    state = standing(house, planned.subject).state
+    if not isinstance(state, Approved):
+        return
 
     def work() -> dict[str, Any]:
-        now = standing(house, planned.subject)
-        statement = release_statement(planned, now, house.store.get_tree(now.adapter.tree))
+        from governance.statement import release_statement, sign_statement
+
+        statement = release_statement(state, house.store.verify_tree(state.adapter.tree))
         envelope = sign_statement(statement, house.signer.sign, house.signer.key_id)
         return {"statement": house.store.put(envelope), "route": planned.route}
 
     record_once(house, planned.subject, "released", work)
+
+
+def adapter_folder(house: House, adapter: AdapterRecord) -> Path:
+    """The adapter's files, verified."""
+    return house.store.materialise(adapter.tree, house.cache / "adapters" / adapter.tree.removeprefix("sha256:"))

@@ -39,13 +39,6 @@ def coloured(outcome: str | None) -> str:
     return f"[{COLOURS[outcome]}]{outcome}[/]" if outcome else "-"
 
 
-def points(value: float | None, signed: bool = True) -> str:
-    """A share as percentage points, or `not measured`."""
-    if value is None:
-        return "not measured"
-    return f"{100 * value:+.1f}" if signed else f"{100 * value:.1f}"
-
-
 def overview(out: Console, value: dict[str, Any]) -> None:
     """Candidates and releases, then routes."""
     table = Table("version", "state", "verdict", "attempt", "route", "adapter", "planned at", box=None)
@@ -64,6 +57,8 @@ def candidate(out: Console, value: dict[str, Any]) -> None:
     out.print(f"[bold]{value['version']}[/]  {value['state']}  {coloured(value['verdict'])}")
     if value["checks"]:
         _checks(out, value["checks"])
+    if value["figures"]:
+        _figures(out, value["figures"])
     _lineage(out, value["lineage"])
     for line in value["next"]:
         out.print(escape(line))
@@ -73,6 +68,14 @@ def _checks(out: Console, checks: list[dict[str, Any]]) -> None:
     table = Table("check", "outcome", "why", box=None)
     for check in checks:
         table.add_row(check["check"], coloured(check["outcome"]), escape(check["reason"]))
+    out.print(table)
+
+
+def _figures(out: Console, figures: list[dict[str, Any]]) -> None:
+    table = Table("measured", "arm", "score [one-sided 95 % bounds]", "not measured", box=None)
+    for figure in figures:
+        lost = ", ".join(f"{reason}: {count}" for reason, count in figure["unmeasured"].items()) or "-"
+        table.add_row(f"{figure['task']} {figure['metric']}", figure["arm"], escape(figure["text"]), escape(lost))
     out.print(table)
 
 

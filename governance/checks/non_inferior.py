@@ -5,9 +5,13 @@ PASS when the lower bound of candidate minus reference lies above -margin, FAIL 
 """
 
 from governance.check import CheckBlock, ComparingBlock, compare
-from tunegate_core.records import CheckResult, Evidence
+from tunegate_core.records import CheckResult, Evidence, Outcome
 
-WORDS = {"PASS": "not worse within the margin", "FAIL": "worse by more than the margin", "UNDECIDED": "not settled"}
+WORDS: dict[Outcome, str] = {
+    "PASS": "not worse within the margin",
+    "FAIL": "worse by more than the margin",
+    "UNDECIDED": "not settled",
+}
 
 
 class NonInferior:

@@ -4,9 +4,13 @@ PASS when the lower bound of candidate minus reference lies above the margin, FA
 """
 
 from governance.check import CheckBlock, ComparingBlock, compare
-from tunegate_core.records import CheckResult, Evidence
+from tunegate_core.records import CheckResult, Evidence, Outcome
 
-WORDS = {"PASS": "better by more than the margin", "FAIL": "not better by the margin", "UNDECIDED": "not settled"}
+WORDS: dict[Outcome, str] = {
+    "PASS": "better by more than the margin",
+    "FAIL": "not better by the margin",
+    "UNDECIDED": "not settled",
+}
 
 
 class Superior:

@@ -20,5 +20,12 @@ def make_bundle(ledger: Ledger, envelope: bytes, manifest: bytes, events: Sequen
     proved = tuple(
         ProvedEvent(event=event.canonical().decode(), path=ledger.inclusion(event.seq, size).path) for event in events
     )
-    bundle = Bundle(type="tunegate-bundle", v=1, statement=envelope.decode(), manifest=manifest.decode(), events=proved, checkpoint=note)
+    bundle = Bundle(
+        type="tunegate-bundle",
+        v=1,
+        statement=envelope.decode(),
+        manifest=manifest.decode(),
+        events=proved,
+        checkpoint=note,
+    )
     return bundle.canonical()

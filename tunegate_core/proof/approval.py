@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Literal
 
 from tunegate_core.canonical import canonical_json
-from tunegate_core.errors import IntegrityError
+from tunegate_core.errors import BadInput, IntegrityError
 from tunegate_core.proof.keys import key_id, parse_public_key, verify_signature
 from tunegate_core.records import Record
 
@@ -46,7 +46,7 @@ def verify_approvals(
     Raises IntegrityError for a signature that does not verify, a refusal, or too few.
     """
     for decision in decisions:
-        public_raw = parse_public_key(decision.public_key.encode())
+        public_raw = _public_key(decision)
         if decision.approver != key_id(public_raw):
             raise IntegrityError(f"an approval names the key {decision.approver} but carries {key_id(public_raw)}")
         if not _is_hex(decision.signature):
@@ -59,6 +59,13 @@ def verify_approvals(
     if len(people) < required:
         raise IntegrityError(f"{decided.subject} has {len(people)} approvals that count; its plan asks for {required}")
     return len(people)
+
+
+def _public_key(decision: SignedDecision) -> bytes:
+    try:
+        return parse_public_key(decision.public_key.encode())
+    except BadInput as error:
+        raise IntegrityError(f"the approval by {decision.approver} carries no public key") from error
 
 
 def _is_hex(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""The events of one release, read as what they must have been: planned, sealed, examined, judged, approved, released."""
+"""The events of one release, read as what they must be: planned, sealed, examined, judged, approved, released."""
 
 import json
 from collections.abc import Sequence

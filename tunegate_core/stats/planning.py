@@ -18,7 +18,9 @@ def detectable(effective: float, variance: float = ASSUMED_DISCORDANCE, confiden
     return round(_z(confidence) * math.sqrt(variance / effective), 6)
 
 
-def items_to_settle(value: float, threshold: float, variance: float, confidence: float, effect: float = 1.0) -> int | None:
+def items_to_settle(
+    value: float, threshold: float, variance: float, confidence: float, effect: float = 1.0
+) -> int | None:
     """Items for the bound to clear the threshold with 80 % power, if the value stays as seen; None when it lies on it.
 
     `variance` is one item's, `effect` the design effect of clusters.

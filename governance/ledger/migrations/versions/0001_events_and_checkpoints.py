@@ -23,12 +23,8 @@ def upgrade() -> None:
         sa.Column("bytes", sa.LargeBinary, nullable=False),
     )
     keyed, placed = sa.text("key IS NOT NULL"), sa.text("subject IS NOT NULL")
-    op.create_index(
-        "events_by_key", "events", ["key"], unique=True, sqlite_where=keyed, postgresql_where=keyed
-    )
-    op.create_index(
-        "events_by_subject", "events", ["subject", "seq"], sqlite_where=placed, postgresql_where=placed
-    )
+    op.create_index("events_by_key", "events", ["key"], unique=True, sqlite_where=keyed, postgresql_where=keyed)
+    op.create_index("events_by_subject", "events", ["subject", "seq"], sqlite_where=placed, postgresql_where=placed)
     op.create_index("events_by_kind", "events", ["kind", "seq"])
     op.create_table(
         "checkpoints",

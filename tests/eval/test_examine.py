@@ -1,0 +1,224 @@
+"""The whole examination with a real harness and a tiny real model: paired, resumable, repeatable."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eval import examine as subject
+from eval.answer import generate
+from eval.examine import examine
+from eval.items import freeze
+from eval.model import Arms
+from eval.probe import log_probabilities
+from tunegate_core.config import TaskBlock
+from tunegate_core.errors import BadInput, IntegrityError
+from tunegate_core.records import Evidence
+from tunegate_core.store import Store
+
+BASE, ADAPTER = "sha256:" + "b" * 64, "sha256:" + "a" * 64
+CHOICES: list[Any] = [
+    {"id": f"q{n}", "question": f"Which number follows {n}?", "choices": [f"It is {m}." for m in (n + 3, n + 1, n + 50)],
+     "answer": n % 3, "cluster": f"fact-{n // 2}"}
+    for n in range(9)
+]  # fmt: skip
+TEXTS: list[Any] = [{"id": f"t{n}", "question": f"Say {n}.", "answer": str(n)} for n in range(3)]
+
+
+class Bench:
+    """An examination of the tiny adapter against the tiny base that can be run again."""
+
+    def __init__(self, folder: Path, base: Path, adapter: Path, tasks: list[TaskBlock]):
+        self.folder, self.base, self.adapter, self.tasks = folder, base, adapter, tasks
+        self.store = Store(folder / "store")
+        self.stages: list[tuple[str, float, float]] = []
+
+    def __call__(self, **other: Any) -> tuple[Evidence, ...]:
+        settings: dict[str, Any] = {
+            "tasks": self.tasks,
+            "items": freeze(self.tasks),
+            "base_folder": self.base,
+            "base_tree": BASE,
+            "arms": {"base": None, "candidate": self.adapter},
+            "subjects": {"base": BASE, "candidate": ADAPTER},
+            "store": self.store,
+            "cache": self.folder / "cache",
+            "batch_size": 4,
+            "precision": "float32",
+            "progress": lambda stage, done, total, **_: self.stages.append((stage, done, total)),
+        }
+        return examine(**{**settings, **other})
+
+
+@pytest.fixture
+def bench(tmp_path: Path, questions: Callable[..., Path], tiny_base: Path, tiny_adapter: Path) -> Bench:
+    tasks = [
+        TaskBlock(name="facts", questions=str(questions(CHOICES, "facts.jsonl"))),
+        TaskBlock(name="words", questions=str(questions(TEXTS, "words.jsonl")), metric="exact_match"),
+    ]
+    return Bench(tmp_path, tiny_base, tiny_adapter, tasks)
+
+
+def test_evidence_is_paired_and_recounted_from_the_items(bench: Bench) -> None:
+    facts, words = bench()
+    assert (facts.task, facts.n, facts.scale, facts.metric) == ("facts", 9, "binary", "acc")
+    assert [(arm.arm, arm.subject) for arm in facts.arms] == [("candidate", ADAPTER), ("base", BASE)]
+    assert [(pair.reference, pair.reference_subject) for pair in facts.pairs] == [("base", BASE)]
+    assert facts.items == freeze(bench.tasks)[0].digest
+    records = json.loads(bench.store.get(facts.samples))
+    rows = records["items"]
+    assert [row["id"] for row in rows] == [f"q{n}" for n in range(9)]
+    for arm in facts.arms:
+        assert sum(c[1] for c in arm.clusters) == sum(row["arms"][arm.arm]["score"] for row in rows)
+    for row in rows:
+        right = int(row["id"][1:]) % 3
+        assert all(told["score"] == float(told["answer"] == right) for told in row["arms"].values())
+    assert any(row["arms"]["base"] != row["arms"]["candidate"] for row in rows)
+    assert sum(cluster.n for cluster in facts.pairs[0].clusters) == 9
+    assert len(facts.pairs[0].clusters) == 5
+    assert words.n == 3
+    assert words.settings == facts.settings
+    assert words.items != facts.items
+
+
+def test_a_repeat_gives_the_same_evidence(bench: Bench, tmp_path: Path) -> None:
+    first = bench()
+    assert bench(cache=tmp_path / "other-cache") == first
+
+
+def test_progress_ends_where_it_should(bench: Bench) -> None:
+    bench()
+    assert bench.stages[0] == ("evaluate facts: candidate", 0, 9)
+    last = {stage: (done, total) for stage, done, total in bench.stages}
+    assert last == {
+        "evaluate facts: candidate": (9, 9),
+        "evaluate facts: base": (9, 9),
+        "evaluate words: candidate": (3, 3),
+        "evaluate words: base": (3, 3),
+    }
+    assert all(0 <= done <= total for _, done, total in bench.stages)
+
+
+def test_a_killed_examination_goes_on_where_it_was(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = bench()
+    files = sorted((bench.folder / "cache" / "scores").iterdir())
+    assert len(files) == 4
+    files[1].unlink()
+    files[2].write_bytes(files[2].read_bytes()[:-1])  # a file that is cut short counts as missing
+    scored = []
+    real = subject._score_arm
+    monkeypatch.setattr(subject, "_score_arm", lambda b, a, t, arm: scored.append(arm) or real(b, a, t, arm))
+    assert bench() == expected
+    assert len(scored) == 2
+
+
+def test_finished_scores_need_no_model(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = bench()
+    monkeypatch.setattr(subject, "Arms", None)
+    assert bench() == expected
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"base_tree": "sha256:" + "c" * 64},
+        {"subjects": {"base": BASE, "candidate": "sha256:" + "d" * 64}},
+        {"batch_size": 5},
+        {"precision": "bfloat16"},
+    ],
+)
+def test_scores_of_something_else_are_not_used(
+    bench: Bench, other: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench()
+
+    def asked(*_: object) -> None:
+        raise RuntimeError("scored again")
+
+    monkeypatch.setattr(subject, "Arms", asked)
+    with pytest.raises(RuntimeError, match="scored again"):
+        bench(**other)
+
+
+def test_an_adapter_without_effect_answers_as_the_base(bench: Bench, tiny_base: Path) -> None:
+    facts = bench(arms={"base": None, "candidate": None}, subjects={"base": BASE, "candidate": BASE})[0]
+    assert facts.arms[0].clusters == facts.arms[1].clusters
+
+
+def test_a_champion_is_one_more_arm(bench: Bench) -> None:
+    arms = {"base": None, "candidate": bench.adapter, "champion": bench.adapter}
+    facts = bench(arms=arms, subjects={"base": BASE, "candidate": ADAPTER, "champion": ADAPTER})[0]
+    assert [arm.arm for arm in facts.arms] == ["candidate", "base", "champion"]
+    assert [pair.reference for pair in facts.pairs] == ["base", "champion"]
+    assert facts.arms[0].clusters == facts.arms[2].clusters
+    assert all(c.candidate == c.reference == c.cross for c in facts.pairs[1].clusters)
+
+
+def test_items_changed_since_the_plan_are_refused(bench: Bench, questions: Callable[..., Path]) -> None:
+    planned = freeze(bench.tasks)
+    questions([{**CHOICES[0], "answer": 1}, *CHOICES[1:]], "facts.jsonl")
+    with pytest.raises(IntegrityError, match="changed after they were planned"):
+        bench(items=planned)
+
+
+def test_arms_and_plan_must_fit(bench: Bench) -> None:
+    with pytest.raises(BadInput, match="a subject for each arm and a candidate"):
+        bench(arms={"base": None}, subjects={"base": BASE})
+    with pytest.raises(BadInput, match="planned were the tasks"):
+        bench(items=freeze(bench.tasks[:1]))
+
+
+def test_questions_that_do_not_fit_the_context_are_not_measured(bench: Bench, questions: Callable[..., Path]) -> None:
+    long = {**CHOICES[0], "question": "Which number follows 1? " * 60}
+    task = TaskBlock(name="long", questions=str(questions([long, CHOICES[1]], "long.jsonl")))
+    evidence = bench(tasks=[task], items=freeze([task]))[0]
+    assert evidence.arms[0].unmeasured == {"too long for the model": 1}
+    assert evidence.pairs[0].unmeasured == 1
+
+
+def test_examples_stand_before_the_question(bench: Bench) -> None:
+    task = bench.tasks[0].model_copy(update={"few_shot": 1})
+    evidence = bench(tasks=[task], items=freeze([task]))[0]
+    assert evidence.n == 7
+    assert evidence.settings != bench()[0].settings
+
+
+def test_adapters_that_do_not_fit_are_refused(bench: Bench, tmp_path: Path, tiny_adapter: Path) -> None:
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    pickled, wide, short = (tmp_path / name for name in ("pickled", "wide", "short"))
+    for folder in (pickled, wide, short):
+        shutil.copytree(tiny_adapter, folder)
+    (pickled / "adapter_model.safetensors").rename(pickled / "adapter_model.bin")
+    tensors = load_file(tiny_adapter / "adapter_model.safetensors")
+    save_file({name: t.repeat(2, 2) for name, t in tensors.items()}, wide / "adapter_model.safetensors")
+    save_file(dict(list(tensors.items())[1:]), short / "adapter_model.safetensors")
+    subjects = {"candidate": ADAPTER}
+    with pytest.raises(BadInput, match="pickles are not read"):
+        bench(arms={"candidate": pickled}, subjects=subjects)
+    with pytest.raises(BadInput, match="does not fit this base model"):
+        bench(arms={"candidate": wide}, subjects=subjects)
+    with pytest.raises(IntegrityError, match="1 tensors have no counterpart"):
+        bench(arms={"candidate": short}, subjects=subjects)
+
+
+def test_a_base_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="can't be loaded"):
+        Arms(tmp_path, {})
+
+
+def test_one_answer_with_and_without_the_adapter(tiny_base: Path, tiny_adapter: Path) -> None:
+    plain, adapted = (generate(tiny_base, adapter, "Say 1.", 5, "float32") for adapter in (None, tiny_adapter))
+    assert plain != adapted
+    assert plain == generate(tiny_base, None, "Say 1.", 5, "float32")
+
+
+def test_log_probabilities_tell_the_adapter_from_the_base(tiny_base: Path, tiny_adapter: Path) -> None:
+    asked = [("Which number follows 1?", "It is 2."), ("Which number follows 2?", "It is 3.")]
+    plain, adapted = (log_probabilities(tiny_base, adapter, asked) for adapter in (None, tiny_adapter))
+    assert all(value < 0 for value in plain + adapted)
+    assert plain != adapted

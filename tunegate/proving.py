@@ -1,0 +1,108 @@
+"""Verification from the inside (ledger and store) and proof for the outside (bundle, signed adapter)."""
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from governance.ledger import Event, Problem
+from governance.ledger.bundling import make_bundle
+from tunegate.house import House
+from tunegate.recording import standing
+from tunegate_core.errors import BadInput, NotFound, TunegateError
+from tunegate_core.proof.bundle import verify_bundle
+from tunegate_core.records import Evidence
+
+Checks = Iterator[tuple[str, Callable[[], object]]]
+
+
+def verify(house: House, key: Path | None) -> dict[str, Any]:
+    """Re-derive the tree, check every signature, and re-hash every stored file that events name."""
+    ledger = house.existing_ledger
+    public = key.read_bytes() if key else house.signer.public_pem
+    checked: set[str] = set()
+
+    def blobs_of(event: Event) -> Iterable[Problem]:
+        where = f"event {event.seq} ({event.kind} {event.subject or ''})".replace(" )", ")")
+        for name, check in _named_by(house, event):
+            if name in checked:
+                continue
+            checked.add(name)
+            try:
+                check()
+            except TunegateError as error:
+                yield Problem(where=where, what=str(error), first=event.seq, last=event.seq)
+
+    report = ledger.verify([public], blobs_of)
+    return {**report.model_dump(mode="json"), "stored_files": len(checked)}
+
+
+def prove(house: House, subject: str, out: Path) -> str:
+    """Write a release's bundle."""
+    now = standing(house, subject)
+    if not now.has("released"):
+        raise BadInput(f"{subject} is {type(now.state).__name__.lower()}; only a release can be proved")
+    kinds = [event.kind for event in now.events]
+    events = now.events[: kinds.index("released") + 1]
+    envelope = house.store.get(now.body("released")["statement"])
+    out.write_bytes(make_bundle(house.ledger, envelope, house.store.get(now.adapter.tree), events))
+    return f"wrote {out}; check it with: tunegate verify-bundle {out} --key PUB (from 'tunegate keys export')"
+
+
+def check_bundle(bundle: Path, key: Path) -> dict[str, Any]:
+    """What a bundle proves by itself."""
+    for path in (bundle, key):
+        if not path.is_file():
+            raise NotFound(f"there is no file {path}")
+    return verify_bundle(bundle.read_bytes(), key.read_bytes()).model_dump(mode="json")
+
+
+def export_adapter(house: House, subject: str, out: Path) -> str:
+    """A release's adapter folder with a signature that the public model-signing tool verifies."""
+    from governance.export import export_signed_adapter
+    from governance.keys import load_or_create_adapter_key
+
+    now = standing(house, subject)
+    if not now.has("released"):
+        raise BadInput(f"{subject} is {type(now.state).__name__.lower()}; only a release is exported")
+    if out.exists():
+        raise BadInput(f"{out} exists; expected a new folder")
+    house.store.materialise(now.adapter.tree, out / "adapter")
+    signature, public = out / "adapter.sig", out / "adapter.pub"
+    private, public_key = load_or_create_adapter_key(house.keys)
+    public.write_bytes(public_key.read_bytes())
+    export_signed_adapter(out / "adapter", private, signature)
+    return (
+        f"wrote {out / 'adapter'}\n"
+        f"check it with: model_signing verify key --public_key {public} --signature {signature} {out / 'adapter'}"
+    )
+
+
+def _named_by(house: House, event: Event) -> Checks:
+    """Every stored thing that an event names, with the function that re-reads it."""
+    body, store = event.body, house.store
+    if event.kind == "planned":
+        yield body["config"], lambda: store.get(body["config"])
+        yield body["policy"], lambda: store.get(body["policy"])
+        yield body["base"]["tree"], lambda: store.verify_tree(body["base"]["tree"])
+        if body["data"]:
+            yield body["data"]["lineage"], lambda: store.get(body["data"]["lineage"])
+            yield body["data"]["rows"], lambda: house.rows.get(body["data"]["rows"])
+    elif event.kind == "trained":
+        yield body["environment"], lambda: store.get(body["environment"])
+        yield body["output"], lambda: store.verify_tree(body["output"])
+    elif event.kind == "sealed":
+        yield body["adapter"]["tree"], lambda: store.verify_tree(body["adapter"]["tree"])
+    elif event.kind == "examined":
+        for blob in body["evidence"]:
+            yield blob, partial(_samples, house, blob)
+    elif event.kind == "judged":
+        yield body["verdict"], lambda: store.get(body["verdict"])
+    elif event.kind == "released":
+        yield body["statement"], lambda: store.get(body["statement"])
+    elif event.kind in ("approval", "revoked"):
+        yield body["reason"], lambda: house.rows.get(body["reason"])
+
+
+def _samples(house: House, evidence: str) -> bytes:
+    return house.store.get(Evidence.parse(house.store.get(evidence)).samples)
