@@ -18,9 +18,7 @@ def generate(
 
     arms = Arms(base_folder, {} if adapter_folder is None else {"candidate": adapter_folder}, precision)
     tokenizer = arms.tokenizer
-    asked = tokenizer.apply_chat_template(
-        [{"role": "user", "content": question}], add_generation_prompt=True, return_tensors="pt", return_dict=True
-    )
+    asked = tokenizer(arms.prompt(question), add_special_tokens=False, return_tensors="pt")
     with quiet(), arms.on("base" if adapter_folder is None else "candidate") as model, torch.inference_mode():
         told = model.generate(
             **asked.to(model.device),

@@ -67,7 +67,7 @@ class Bench:
         return self.cache / "scores" / f"{key.removeprefix('sha256:')}.json"
 
 
-def examine(
+def examine(  # noqa: PLR0913 - the contract with the release: each is a record of its own
     tasks: Sequence[TaskBlock],
     items: Sequence[ItemSet],
     base_folder: Path,
@@ -93,9 +93,7 @@ def examine(
         raise BadInput(f"planned were the tasks {sorted(planned)}; found {sorted(task.name for task in tasks)}")
     opened = [reopen(task, planned[task.name]) for task in tasks]
     ordered: dict[Arm, Path | None] = {arm: arms[arm] for arm in ORDER if arm in arms}
-    bench = Bench(
-        base_folder, base_tree, ordered, subjects, cache, batch_size, resolve_precision(precision), progress
-    )
+    bench = Bench(base_folder, base_tree, ordered, subjects, cache, batch_size, resolve_precision(precision), progress)
     runs = _score(bench, opened)
     return tuple(_evidence(bench, task, runs[task.block.name], store) for task in opened)
 
@@ -111,10 +109,9 @@ def _score(bench: Bench, opened: Sequence[OpenTask]) -> dict[str, dict[Arm, ArmR
     done: dict[str, dict[Arm, ArmRun]] = {task.block.name: {} for task in opened}
     for task in opened:
         for arm, found in runs[task.block.name].items():
-            if found is None and arms is not None:
-                found = _score_arm(bench, arms, task, arm)
-            if found is not None:
-                done[task.block.name][arm] = found
+            run = found if found is not None or arms is None else _score_arm(bench, arms, task, arm)
+            if run is not None:
+                done[task.block.name][arm] = run
                 bench.progress(_stage(task, arm), len(task.items), len(task.items))
         verify_same_prompts(task.block.name, done[task.block.name])
     return done

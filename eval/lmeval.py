@@ -8,7 +8,7 @@ import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -88,13 +88,19 @@ def load_file(path: Path) -> list[Any]:
 def load_named(name: str) -> list[Any]:
     """The harness's task of that name, or the tasks of that group, sorted by name."""
     with _translated(f"harness task '{name}'"):
-        from lm_eval.tasks import TaskManager
-
-        manager = TaskManager()
+        manager = _manager()
         if name not in manager.all_tasks:
             raise BadInput(f"lm-evaluation-harness has no task named '{name}'{nearest(name, manager.all_tasks)}")
         loaded = manager.load([name])
         return [task for _, task in sorted(loaded["tasks"].items())]
+
+
+@cache
+def _manager() -> Any:
+    """The index of the harness's own tasks: some 14,000 names, seconds to read."""
+    from lm_eval.tasks import TaskManager
+
+    return TaskManager()
 
 
 def open_harness(block: TaskBlock, load: Callable[[], list[Any]]) -> OpenTask:

@@ -71,6 +71,13 @@ class Arms:
         else:
             yield self.model
 
+    def prompt(self, question: str) -> str:
+        """The question as a user's turn, rendered for an answer. Raises BadInput when the base has no chat template."""
+        if self.tokenizer.chat_template is None:
+            raise BadInput("the base model has no chat template; give one in finetune.base.chat_template")
+        turn = [{"role": "user", "content": question}]
+        return str(self.tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=False))
+
 
 def _load_base(folder: Path, precision: Precision) -> tuple[Any, Any]:
     import torch

@@ -24,7 +24,7 @@ def log_probabilities(
     sums = []
     with quiet(), arms.on("base" if adapter_folder is None else "candidate") as model, torch.inference_mode():
         for question, answer in questions:
-            prompt, tokens = prompt_and_answer(arms.tokenizer, question, answer)
+            prompt, tokens = prompt_and_answer(arms, question, answer)
             logits_T_V = model(input_ids=torch.tensor([prompt + tokens], device=model.device)).logits[0].float()
             spoken = logits_T_V[len(prompt) - 1 : -1].log_softmax(dim=1)
             chosen = spoken.gather(1, torch.tensor(tokens, device=model.device)[:, None])
@@ -32,17 +32,9 @@ def log_probabilities(
     return sums
 
 
-def prompt_and_answer(tokenizer: object, question: str, answer: str) -> tuple[list[int], list[int]]:
+def prompt_and_answer(arms: Arms, question: str, answer: str) -> tuple[list[int], list[int]]:
     """Token ids of the rendered prompt, and of the answer that continues it."""
-    from transformers import PreTrainedTokenizerBase
-
-    if not isinstance(tokenizer, PreTrainedTokenizerBase):
-        raise TypeError(f"expected a tokenizer of transformers, found {type(tokenizer).__name__}")
-    text = str(
-        tokenizer.apply_chat_template(
-            [{"role": "user", "content": question}], add_generation_prompt=True, tokenize=False
-        )
-    )
-    prompt = list(tokenizer(text, add_special_tokens=False)["input_ids"])
-    whole = list(tokenizer(text + answer, add_special_tokens=False)["input_ids"])
+    text = arms.prompt(question)
+    prompt = list(arms.tokenizer(text, add_special_tokens=False)["input_ids"])
+    whole = list(arms.tokenizer(text + answer, add_special_tokens=False)["input_ids"])
     return prompt, whole[len(prompt) :]

@@ -1,15 +1,17 @@
 """The harness's model for transformers, faster on questions with choices and with one voice for progress.
 
 All choices of a question continue the same prompt, and prompts begin alike (template, system text, examples). The
-tokens that are shared are computed once: first what a batch's prompts have in common, then the rest of each prompt,
-then every choice as a branch of its prompt's cache. Log-likelihoods are sums of float32 log-softmax values and equal
-the harness's own up to rounding. Prompts of a batch have one length, so that nothing is padded on the left; choices are
-padded on the right, where causal attention can't see it. Models whose cache can't branch are scored the harness's way.
+tokens that are shared are computed once: first what a batch's prompts have in common, then the rest of each prompt and
+the words its choices begin with, then the rest of every choice as a branch of that cache. Log-likelihoods are sums of
+float32 log-softmax values and equal the harness's own up to rounding. What is read before the branches has one length
+in a batch, so that nothing is padded on the left; branches are padded on the right, where causal attention can't see
+it. Models whose cache can't branch are scored the harness's way.
 """
 
 import inspect
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -62,50 +64,57 @@ class PromptSharingLM(HFLM):  # type: ignore[misc]
             self._finish(len(requests))
             return answers
         found: dict[int, Answer] = {}
-        branches: dict[Tokens, list[int]] = defaultdict(list)
+        together: dict[Tokens, list[int]] = defaultdict(list)
         for index, (_, prompt, answer) in enumerate(requests):
             if len(prompt) + len(answer) > self.max_length:
                 found[index] = (float("nan"), False)
             else:
-                branches[tuple(prompt)].append(index)
-        for prompts in _batches(list(branches), int(self.batch_size)):
-            indices = [index for prompt in prompts for index in branches[prompt]]
-            owners = [row for row, prompt in enumerate(prompts) for _ in branches[prompt]]
-            answers = self._score(prompts, owners, [tuple(requests[index][2]) for index in indices])
-            found.update(zip(indices, answers, strict=True))
-            self._finish(len(indices))
+                together[tuple(prompt)].append(index)
+        questions = [
+            Question.of(prompt, {index: tuple(requests[index][2]) for index in indices})
+            for prompt, indices in together.items()
+        ]
+        for batch in _batches(questions, int(self.batch_size)):
+            answered = self._score(batch)
+            found.update(answered)
+            self._finish(len(answered))
         return [found[index] for index in range(len(requests))]
 
     @torch.inference_mode()
-    def _score(self, prompts: Sequence[Tokens], owners: Sequence[int], answers: Sequence[Tokens]) -> list[Answer]:
-        """Score `answers[i]` after `prompts[owners[i]]`; the prompts have one length.
+    def _score(self, batch: Sequence["Question"]) -> dict[int, Answer]:
+        """Score every answer of questions whose starts have one length.
 
-        Shapes below: B prompts, R answers, W tokens of the longest answer but one, V the vocabulary.
+        Shapes below: B questions, S logits kept of each start, R answers, W tokens of the longest rest but one,
+        V the vocabulary.
         """
-        first_B_V, cache = self._read_prompts(prompts)
-        width = max(len(answer) for answer in answers) - 1
-        rest_R_W_V = None
+        starts_B_S_V, cache = self._read_starts(batch)
+        rows = [(owner, index, answer) for owner, q in enumerate(batch) for index, answer in q.answers.items()]
+        rests = [answer[batch[owner].common : -1] for owner, _, answer in rows]
+        width = max(len(rest) for rest in rests)
+        rests_R_W_V = None
         if width:
-            cache.batch_select_indices(torch.tensor(owners, device=self.device))
-            rows = [list(answer[:-1]) + [0] * (width - len(answer) + 1) for answer in answers]
-            rest_R_W_V = self._forward(rows, cache, keep=0).logits
-        scored = []
-        for row, (owner, answer) in enumerate(zip(owners, answers, strict=True)):
-            logits = first_B_V[owner][None]
-            if rest_R_W_V is not None:
-                logits = torch.cat([logits, rest_R_W_V[row, : len(answer) - 1]])
-            scored.append(_answer(logits, answer))
+            cache.batch_select_indices(torch.tensor([owner for owner, _, _ in rows], device=self.device))
+            padded = [rest + (0,) * (width - len(rest)) for rest in rests]
+            rests_R_W_V = self._forward(padded, cache, keep=0).logits
+        scored = {}
+        for row, (owner, index, answer) in enumerate(rows):
+            logits_T_V = starts_B_S_V[owner, -1 - batch[owner].common :]
+            if rests_R_W_V is not None:
+                logits_T_V = torch.cat([logits_T_V, rests_R_W_V[row, : len(rests[row])]])
+            scored[index] = _answer(logits_T_V, answer)
         return scored
 
-    def _read_prompts(self, prompts: Sequence[Tokens]) -> tuple[Any, Any]:
-        """The logits after each prompt and the cache of them all; what they share is read once."""
-        shared = _shared_length(prompts) if len(prompts) > 1 else 0
+    def _read_starts(self, batch: Sequence["Question"]) -> tuple[Any, Any]:
+        """The logits that answers need of each start, and the cache of them all; what starts share is read once."""
+        keep = 1 + max(question.common for question in batch)
+        starts = [question.start for question in batch]
+        shared = min(_shared_length(starts), len(starts[0]) - keep) if len(batch) > 1 else 0
         cache = None
         if shared:
-            cache = self._forward([prompts[0][:shared]], None, keep=1).past_key_values
-            cache.batch_select_indices(torch.zeros(len(prompts), dtype=torch.long, device=self.device))
-        out = self._forward([prompt[shared:] for prompt in prompts], cache, keep=1)
-        return out.logits[:, -1], out.past_key_values
+            cache = self._forward([starts[0][:shared]], None, keep=1).past_key_values
+            cache.batch_select_indices(torch.zeros(len(batch), dtype=torch.long, device=self.device))
+        out = self._forward([start[shared:] for start in starts], cache, keep=keep)
+        return out.logits, out.past_key_values
 
     def _forward(self, rows: Sequence[Sequence[int]], cache: Any, keep: int) -> Any:
         tokens = torch.tensor([list(row) for row in rows], device=self.device)
@@ -119,6 +128,21 @@ class PromptSharingLM(HFLM):  # type: ignore[misc]
         self.watch(self._done, self._total)
 
 
+@dataclass(frozen=True)
+class Question:
+    """A prompt with its answers by request. `start`: the prompt and the first `common` tokens all answers share."""
+
+    start: Tokens
+    common: int
+    answers: dict[int, Tokens]
+
+    @classmethod
+    def of(cls, prompt: Tokens, answers: dict[int, Tokens]) -> "Question":
+        """The question, with as long a start as leaves at least one token of each answer."""
+        common = _shared_length(list(answers.values()))
+        return cls(prompt + next(iter(answers.values()))[:common], common, answers)
+
+
 def _answer(logits_T_V: Any, tokens: Tokens) -> Answer:
     logits = logits_T_V.float()
     wanted = torch.tensor(tokens, device=logits.device)
@@ -126,19 +150,20 @@ def _answer(logits_T_V: Any, tokens: Tokens) -> Answer:
     return float(chosen.sum()), bool((logits.argmax(dim=1) == wanted).all())
 
 
-def _batches(prompts: list[Tokens], size: int) -> Iterator[list[Tokens]]:
-    """Prompts of one length together, longest first, in an order that depends on nothing but the prompts."""
-    ordered = sorted(prompts, key=lambda tokens: (-len(tokens), tokens))
-    for _, group in groupby(ordered, key=len):
+def _batches(questions: list[Question], size: int) -> Iterator[list[Question]]:
+    """Questions whose starts have one length together, longest first, in an order that depends on them alone."""
+    ordered = sorted(questions, key=lambda q: (-len(q.start), q.start, q.common))
+    for _, group in groupby(ordered, key=lambda q: len(q.start)):
         same = list(group)
         yield from (same[start : start + size] for start in range(0, len(same), size))
 
 
-def _shared_length(prompts: Sequence[Tokens]) -> int:
-    """How many first tokens all prompts share, leaving at least one token of each."""
-    low, high = min(prompts), max(prompts)
-    differing = (index for index, (a, b) in enumerate(zip(low, high, strict=True)) if a != b)
-    return min(next(differing, len(low)), len(low) - 1)
+def _shared_length(rows: Sequence[Tokens]) -> int:
+    """How many first tokens all rows share, leaving at least one token of each."""
+    low, high = min(rows), max(rows)
+    differing = (index for index, (a, b) in enumerate(zip(low, high, strict=False)) if a != b)
+    shortest = min(len(row) for row in rows)
+    return min(next(differing, shortest), shortest - 1)
 
 
 def _can_share(model: Any) -> bool:

@@ -39,9 +39,7 @@ def paired_statistics(
             pairs[item.cluster].append((ours.score, theirs.score))
     clusters = tuple(_cluster(scores) for _, scores in sorted(pairs.items()))
     unmeasured = len(items) - sum(cluster.n for cluster in clusters)
-    return PairedStatistics(
-        reference=reference, reference_subject=subject, clusters=clusters, unmeasured=unmeasured
-    )
+    return PairedStatistics(reference=reference, reference_subject=subject, clusters=clusters, unmeasured=unmeasured)
 
 
 def scale_of(metric: str, binary: Sequence[str], runs: Mapping[Arm, Sequence[Result]]) -> Literal["binary", "real"]:

@@ -79,7 +79,8 @@ def _tokens(prepared: Prepared) -> Finding:
 
 def _special_texts(prepared: Prepared, renderer: Renderer) -> Finding:
     """A row that holds the template's own marks can open a turn of its own."""
-    marks = re.compile("|".join(map(re.escape, renderer.tokenizer.all_special_tokens)))
+    special = [str(token) for token in renderer.tokenizer.added_tokens_decoder.values() if token.special]
+    marks = re.compile("|".join(map(re.escape, special)))
     hits = [row.index + 1 for row in prepared.rows if any(marks.search(part.text) for part in row.parts)]
     if hits:
         what = f"{len(hits)} rows hold special tokens as text (first: row {hits[0]}); take them out of the data"

@@ -50,6 +50,8 @@ def run_trials(
     import torch
 
     supervised = sum(example.supervised for example in handful)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, threads // WORKERS))  # more threads than cores would spin, not compute
     with tempfile.TemporaryDirectory(prefix="tunegate-proof-") as place:
         order = Path(place) / "order.json"
         order.write_text(json.dumps(_order(folder, lora, handful, supervised)), "utf-8")
@@ -62,6 +64,7 @@ def run_trials(
             two = _two_workers(order, workers, at_once)
         finally:
             _end(workers)
+            torch.set_num_threads(threads)
     findings = [_packing(exact, difference, packing), _accumulation(in_turns), two]
     model = model.to("cuda") if torch.cuda.is_available() else model
     model = model.to(torch.bfloat16) if low else model

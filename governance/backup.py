@@ -5,12 +5,14 @@ private keys only when asked for. Restoring unpacks it inside an empty home, ver
 row, and only then moves it to its place.
 """
 
+import gzip
 import io
 import os
 import secrets
 import shutil
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -145,19 +147,14 @@ def _unpack(archive: Path, folder: Path) -> None:
     try:
         with tarfile.open(archive, "r:gz") as tar:
             for member in tar:
-                if not (member.isfile() or member.isdir()) or member.name.split("/")[0] not in (
-                    LEDGER,
-                    ANCHOR,
-                    STORE,
-                    KEYS,
-                ):
-                    raise IntegrityError(
-                        f"{archive} holds {member.name!r}, which no backup holds; nothing was restored"
-                    )
+                is_known = member.name.split("/")[0] in (LEDGER, ANCHOR, STORE, KEYS)
+                if not is_known or not (member.isfile() or member.isdir()):
+                    what = f"{archive} holds {member.name!r}, which no backup holds; nothing was restored"
+                    raise IntegrityError(what)
                 tar.extract(member, folder, filter="data")  # refuses whatever leaves the folder
     except FileNotFoundError as error:
         raise NotFound(f"there is no archive {archive}") from error
-    except (tarfile.TarError, EOFError) as error:
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise IntegrityError(f"{archive} is damaged or no backup: {error}; nothing was restored") from error
     if not (folder / LEDGER).is_file():
         raise IntegrityError(f"{archive} holds no ledger; nothing was restored")

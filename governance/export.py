@@ -5,6 +5,7 @@ The format wants an ECDSA key; the log's Ed25519 key can't be used. `model_signi
 """
 
 from pathlib import Path
+from typing import Any
 
 from tunegate_core.errors import NotFound, StoreFault
 
@@ -19,11 +20,12 @@ def export_signed_adapter(folder: Path, key: Path, signature_out: Path) -> Path:
         raise NotFound(f"{folder} holds no files to sign; expected an adapter's folder")
     from model_signing import hashing, signing
 
+    new_hashing: Any = hashing.Config  # the library leaves its constructors untyped
+    new_signing: Any = signing.Config
     ignored = [signature_out] if signature_out.is_relative_to(folder) else []
-    how = hashing.Config().set_ignored_paths(paths=ignored, ignore_git_paths=False)
+    how = new_hashing().set_ignored_paths(paths=ignored, ignore_git_paths=False)
     try:
-        config = signing.Config().use_elliptic_key_signer(private_key=key).set_hashing_config(how)
-        config.sign(folder, signature_out)
+        new_signing().use_elliptic_key_signer(private_key=key).set_hashing_config(how).sign(folder, signature_out)
     except OSError as error:
         raise StoreFault(f"can't sign {folder} into {signature_out}: {error}") from error
     return signature_out

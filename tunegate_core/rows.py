@@ -9,14 +9,18 @@ continued run knows its own data.
 """
 
 import json
+import re
 import secrets
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tunegate_core.canonical import canonical_json, digest
-from tunegate_core.errors import IntegrityError, NotFound, StoreFault
+from tunegate_core.errors import BadInput, IntegrityError, NotFound, StoreFault
 from tunegate_core.proof.tree import leaf_hash, tree_root
 from tunegate_core.store import open_place
+
+COMMITMENT = re.compile(r"rows:[0-9a-f]{64}")
+HASH_BYTES = 32
 
 
 class Rows:
@@ -42,25 +46,16 @@ class Rows:
 
     def get(self, commitment: str) -> list[str | None]:
         """The texts, None for an erased row; checked against the root. Raises NotFound or IntegrityError."""
-        try:
-            lines = self._fs.cat_file(self._path(commitment)).splitlines()
-        except FileNotFoundError as error:
-            raise NotFound(f"the rows of {commitment} are not in the store") from error
-        if tree_root([_leaf(line) for line in lines]).hex() != commitment.removeprefix("rows:"):
-            raise IntegrityError(f"the rows of {commitment} were changed")
-        return [json.loads(line).get("text") for line in lines]
+        return [text for _, text in map(_parse, self._lines(commitment))]
 
     def leaf(self, commitment: str, row: int) -> str:
         """The leaf hash of one row, hex: its name after erasure."""
-        return _leaf(self._fs.cat_file(self._path(commitment)).splitlines()[row]).hex()
+        return _parse(_row_of(self._lines(commitment), commitment, row))[0].hex()
 
     def erase(self, commitment: str, row: int) -> None:
         """Replace one row's salt and text by its leaf hash, and forget the index of all rows that held it."""
-        self.get(commitment)
-        lines = self._fs.cat_file(self._path(commitment)).splitlines()
-        if not 0 <= row < len(lines):
-            raise NotFound(f"{commitment} has {len(lines)} rows; there is no row {row}")
-        lines[row] = canonical_json({"erased": _leaf(lines[row]).hex()})
+        lines = self._lines(commitment)
+        lines[row] = canonical_json({"erased": _parse(_row_of(lines, commitment, row))[0].hex()})
         self._write(self._path(commitment), b"".join(line + b"\n" for line in lines))
         for index in self._fs.find(f"{self._root}/index"):
             if self._fs.cat_file(index).decode() == commitment:
@@ -71,20 +66,56 @@ class Rows:
         for path in self._fs.glob(f"{self._root}/*.jsonl"):
             yield "rows:" + str(path).rsplit("/", 1)[-1].removesuffix(".jsonl")
 
+    def _lines(self, commitment: str) -> list[bytes]:
+        """The stored lines of a commitment, checked against its root."""
+        try:
+            lines: list[bytes] = self._fs.cat_file(self._path(commitment)).splitlines()
+        except FileNotFoundError as error:
+            raise NotFound(f"the rows of {commitment} are not in the store") from error
+        if tree_root([_parse(line)[0] for line in lines]).hex() != commitment.removeprefix("rows:"):
+            raise IntegrityError(f"the rows of {commitment} were changed")
+        return lines
+
     def _path(self, commitment: str) -> str:
+        if not COMMITMENT.fullmatch(commitment):
+            raise BadInput(f"'{commitment}' names no rows; expected 'rows:' and 64 hex digits")
         return f"{self._root}/{commitment.removeprefix('rows:')}.jsonl"
 
     def _write(self, path: str, data: bytes) -> None:
         try:
             self._fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
             draft = f"{path}.{secrets.token_hex(8)}.draft"
-            with self._fs.open(draft, "wb") as out:
-                out.write(data)
-            self._fs.mv(draft, path)
+            try:
+                self._fs.pipe_file(draft, data)
+                self._fs.mv(draft, path)
+            finally:  # a draft left behind would hold text that no erasure finds
+                if self._fs.exists(draft):
+                    self._fs.rm_file(draft)
         except OSError as error:
             raise StoreFault(f"can't write rows to the store: {error}") from error
 
 
-def _leaf(line: bytes) -> bytes:
-    row = json.loads(line)
-    return bytes.fromhex(row["erased"]) if "erased" in row else leaf_hash(line)
+def _parse(line: bytes) -> tuple[bytes, str | None]:
+    """The leaf hash and the text of a stored row; no text when it was erased. Raises IntegrityError."""
+    try:
+        row = json.loads(line)
+        if isinstance(row, dict) and row.keys() == {"erased"}:  # and nothing else: text beside it would be unproven
+            return _hash(row["erased"]), None
+        if isinstance(row, dict) and row.keys() == {"salt", "text"}:
+            return leaf_hash(line), str(row["text"])
+    except (ValueError, TypeError) as error:
+        raise IntegrityError(f"a stored row was changed: {error}") from error
+    raise IntegrityError("a stored row was changed: expected a salt and a text, or what is left after erasure")
+
+
+def _hash(text: str) -> bytes:
+    value = bytes.fromhex(text)
+    if len(value) != HASH_BYTES:
+        raise ValueError(f"expected a hash of {HASH_BYTES} bytes, found {len(value)}")
+    return value
+
+
+def _row_of(lines: Sequence[bytes], commitment: str, row: int) -> bytes:
+    if not 0 <= row < len(lines):
+        raise NotFound(f"{commitment} has {len(lines)} rows; there is no row {row}")
+    return lines[row]

@@ -8,6 +8,7 @@ the database leaves here as a StoreFault that says what to do.
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, m
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from governance.ledger.schema import REVISION, VERSION_TABLE
-from tunegate_core.errors import BadInput, StoreFault
+from tunegate_core.errors import BadInput, StoreFault, TunegateError
 
 WAIT_SECONDS = 30
 ADVISORY_LOCK = 0x74756E6567617465  # "tunegate"
@@ -40,8 +41,11 @@ class Database:
         self.url = _parse(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.engine = self._sqlite() if self.is_sqlite else self._postgresql()
-        with self._translated():
+        try:
             self._migrate()
+        except TunegateError:
+            self.engine.dispose()
+            raise
 
     @property
     def where(self) -> str:
@@ -112,6 +116,7 @@ def _parse(url: str) -> URL:
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.text_factory = partial(str, encoding="utf-8", errors="replace")  # damaged text is read, and reported
     if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         _switch_to_wal(connection)
     connection.execute("PRAGMA synchronous=FULL")

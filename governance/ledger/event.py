@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
+from governance.ledger.rows import is_canonical
 from tunegate_core.canonical import canonical_json
 from tunegate_core.errors import BadInput, IntegrityError
 from tunegate_core.proof.tree import leaf_hash
@@ -40,10 +41,17 @@ class Event(Record):
 
 
 def new_event(fields: dict[str, Any]) -> tuple[Event, bytes]:
-    """An event and its canonical bytes; the event is what those bytes say. Raises BadInput."""
+    """An event and its canonical bytes; the event is what those bytes say. Raises BadInput.
+
+    What does not read back to the same bytes is refused: JCS writes a float of 2^53 and more like an integer, which is
+    then none it may write.
+    """
     data = canonical_json({"v": 1, **fields})
     try:
-        return Event.model_validate_json(data), data
+        event = Event.model_validate_json(data)
+        if not is_canonical(data, event.model_dump()):
+            raise BadInput("an event can't hold whole numbers of 2^53 and more; write them as text")
+        return event, data
     except ValidationError as error:
         found = "; ".join(f"{'.'.join(map(str, line['loc']))}: {line['msg']}" for line in error.errors())
         raise BadInput(f"this can't be recorded as an event: {found}") from error

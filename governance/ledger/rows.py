@@ -35,9 +35,9 @@ def column_fault(event: dict[str, Any], kind: str, subject: str | None, key: str
 
 
 def is_canonical(data: bytes, event: dict[str, Any]) -> bool:
-    """Whether `data`, which `parse_row` took for `event`, is its RFC 8785 form."""
-    if data.isascii() and event["seq"] <= LARGEST_INTEGER and _is_plain(event["body"]):
-        return to_json(event) == data
+    """Whether `data`, which was read as `event`, is its RFC 8785 form."""
+    if data.isascii() and event["seq"] <= LARGEST_INTEGER and _is_plain(event["body"]) and to_json(event) == data:
+        return True
     try:
         return canonical_json(event) == data
     except BadInput:

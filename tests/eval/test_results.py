@@ -94,7 +94,7 @@ def run_of(prompt: str = "prompt", key: str = "k") -> ArmRun:
 
 def test_arms_that_were_asked_differently_are_not_compared() -> None:
     verify_same_prompts("facts", {"candidate": run_of(), "base": run_of()})
-    with pytest.raises(IntegrityError, match="candidate and champion were not asked the same .item q0"):
+    with pytest.raises(IntegrityError, match=r"candidate and champion were not asked the same .item q0"):
         verify_same_prompts("facts", {"candidate": run_of(), "base": run_of(), "champion": run_of("other prompt")})
 
 

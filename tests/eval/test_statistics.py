@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from eval.results import Result
 from eval.statistics import arm_statistics, paired_statistics, scale_of
 from eval.task import Item
+from tunegate_core.records import Arm
 
 Row = tuple[str, float | None, float | None]
 score = st.one_of(st.none(), st.sampled_from([0.0, 1.0]), st.floats(-1e3, 1e3))
@@ -17,12 +18,15 @@ rows = st.lists(st.tuples(st.sampled_from(["a", "b", "c", "d"]), score, score), 
 
 def parts(given_rows: Sequence[Row]) -> tuple[list[Item], list[Result], list[Result]]:
     items = [Item(str(n), "?", None, 0, cluster) for n, (cluster, _, _) in enumerate(given_rows)]
-    results = [
-        [Result(id=str(n), score=row[arm], reason="lost" if row[arm] is None else None)
-         for n, row in enumerate(given_rows)]
-        for arm in (1, 2)
-    ]  # fmt: skip
-    return items, results[0], results[1]
+    return (
+        items,
+        [result(n, c) for n, (_, c, _) in enumerate(given_rows)],
+        [result(n, r) for n, (_, _, r) in enumerate(given_rows)],
+    )
+
+
+def result(number: int, value: float | None) -> Result:
+    return Result(id=str(number), score=value, reason="lost" if value is None else None)
 
 
 def test_hand_made_records() -> None:
@@ -74,8 +78,8 @@ def test_the_order_of_the_items_does_not_matter(given_rows: list[Row], random: o
 
 
 def test_scale_is_binary_only_for_yes_and_no() -> None:
-    yes = {"candidate": (Result(id="0", score=1.0), Result(id="1", reason="lost"))}
-    part = {"candidate": (Result(id="0", score=0.5),)}
+    yes: dict[Arm, Sequence[Result]] = {"candidate": (Result(id="0", score=1.0), Result(id="1", reason="lost"))}
+    part: dict[Arm, Sequence[Result]] = {"candidate": (Result(id="0", score=0.5),)}
     assert scale_of("acc", ("acc",), yes) == "binary"
     assert scale_of("acc", ("acc",), part) == "real"
     assert scale_of("bleu", ("acc",), yes) == "real"

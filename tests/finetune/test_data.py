@@ -108,7 +108,7 @@ def test_a_cut_off_file_is_named_by_its_last_line(tmp_path: Path) -> None:
 
 
 def test_rows_in_mixed_forms_are_refused_with_both_places(tmp_path: Path) -> None:
-    refused(write(tmp_path / "a.jsonl", CHAT, CHAT, {"text": "x"}), "line 3", "form text", "form chat", "line 1")
+    refused(write(tmp_path / "a.jsonl", CHAT, CHAT, {"text": "x"}), "line 3", "form text", "expected chat", "line 1")
 
 
 def test_a_row_of_two_forms_or_none_asks_for_a_decision(tmp_path: Path) -> None:

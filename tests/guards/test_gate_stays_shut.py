@@ -23,8 +23,17 @@ def evidence(n: int, subject: str, clusters: int, task: str = "facts", told: boo
     sums, lost = ((0, 0.0, 0.0),) * clusters, {"empty": n} if told else {}
     arm = ArmStatistics(arm="candidate", subject=subject, clusters=sums, unmeasured=lost)
     pair = PairedStatistics(reference="base", reference_subject=OTHER, clusters=(NOTHING,) * clusters, unmeasured=n)
-    given = {"metric": "acc", "scale": "binary", "items": OTHER, "settings": OTHER, "samples": OTHER}
-    return Evidence(task=task, n=n, arms=(arm,), pairs=(pair,), **given)
+    return Evidence(
+        task=task,
+        metric="acc",
+        scale="binary",
+        items=OTHER,
+        settings=OTHER,
+        n=n,
+        arms=(arm,),
+        pairs=(pair,),
+        samples=OTHER,
+    )
 
 
 EMPTY = {
