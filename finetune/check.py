@@ -1,17 +1,19 @@
 """Everything that can be known before training, on the user's own model and rows; nothing is trained.
 
-In order: the rows and the template, whether the adapter could be served, then proofs on the model itself (loss mask,
-ends of turns, packing, accumulation, two workers) and one measured step, from which time and memory are estimated.
+In order: the rows and the template, whether the adapter could be served and the workers placed, then proofs on the
+model itself (loss mask, ends of turns, packing, loss, accumulation, two workers) and one measured step, from which time
+and memory are estimated.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from finetune.base import read_config
+from finetune.cluster import Resources
 from finetune.dataset import Prepared
-from finetune.estimate import FLOAT32_BYTES, Estimate, Load
+from finetune.estimate import FLOAT32_BYTES, Estimate
 from finetune.findings import Finding, fail, ok, warn
-from finetune.forecast import GIB, Resources, estimate, forecast_findings, memory_available
+from finetune.forecast import GIB, Plan, estimate, forecast_findings, memory_available, plan, plan_finding
 from finetune.limits import refuse_unservable
 from finetune.measure import shape_of
 from finetune.render import Encoded, Renderer, Segment
@@ -28,13 +30,13 @@ SHORT_TOKENS = 160
 class CheckReport(Record):
     """Findings in the order they were made, one row with its loss mask, whether packing may be on, and the estimate.
 
-    `packing_exact` is None where the proof could not be run.
+    `packing_exact` is None where the proof could not be run, `estimate` where the workers can't be placed.
     """
 
     findings: tuple[Finding, ...]
     example: tuple[Segment, ...]
     packing_exact: bool | None
-    estimate: Estimate
+    estimate: Estimate | None
 
     @property
     def ok(self) -> bool:
@@ -58,14 +60,16 @@ def check(
         mask_finding(handful, renderer),
         end_finding(handful, renderer),
     ]
-    low = block.train.precision != "float32"
-    trials = _trials(block, base, folder, [encoded for _, encoded in handful], prepared.examples, low)
+    planned = plan(block, resources)
+    trials = _trials(block, base, folder, handful, prepared.examples, planned)
     findings += trials.findings if isinstance(trials, Trials) else [trials]
-    probe = trials.probe if isinstance(trials, Trials) else None
-    longest = max(len(example.input_ids) for example in prepared.examples)
-    load = Load(tokens=max(longest, block.train.max_length), scored=longest, element=2 if low else FLOAT32_BYTES)
-    found = estimate(block, prepared, shape, load, probe)
-    findings += forecast_findings(found, block, resources, home)
+    found = None
+    if isinstance(planned, Plan):
+        probe = trials.probe if isinstance(trials, Trials) else None
+        found = estimate(block, prepared, shape, planned, probe)
+        findings += [plan_finding(planned, resources), *forecast_findings(found, block, home)]
+    else:
+        findings.append(planned)
     return CheckReport(
         findings=tuple(findings),
         example=tuple(renderer.segments(handful[0][1])),
@@ -78,9 +82,9 @@ def _trials(
     block: FinetuneBlock,
     base: BaseModelRecord,
     folder: Path,
-    handful: Sequence[Encoded],
+    handful: Sequence[Example],
     rows: Sequence[Encoded],
-    low: bool,
+    planned: Plan | Finding,
 ) -> Trials | Finding:
     """The trials, or why they can't be run: they hold the model in float32 in this process and in each worker."""
     needed = (WORKERS + 1) * base.parameters * FLOAT32_BYTES * 2
@@ -88,10 +92,19 @@ def _trials(
     if available is not None and needed > available:
         return warn(
             "proofs",
-            f"packing, accumulation and workers are not proved and no step is measured: that takes "
+            f"packing, loss, accumulation and workers are not proved and no step is measured: that takes "
             f"{needed / GIB:.1f} GiB, {available / GIB:.1f} GiB are available here",
         )
-    return run_trials(folder, block.lora, handful, rows, low, block.train.packing == "on")
+    low, gpu = (planned.low, planned.placement.gpu) if isinstance(planned, Plan) else (False, False)
+    return run_trials(
+        folder,
+        block.lora,
+        [encoded for _, encoded in handful],
+        rows,
+        packing=block.train.packing == "on",
+        low=low,
+        gpu=gpu,
+    )
 
 
 def _serving(lora: LoraBlock, folder: Path) -> Finding:

@@ -11,10 +11,8 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
-from tunegate_core.config import TrainBlock
 from tunegate_core.records import Record
 
-DEFAULT_EPOCHS = 3.0
 FLOAT32_BYTES = 4
 # Parameter, gradient, and Adam's first and second moment.
 ADAPTER_COPIES = 4
@@ -82,19 +80,9 @@ def trainable_parameters(shape: Shape, rank: int) -> int:
     return sum(rank * (inputs + outputs) for inputs, outputs in shape.linears)
 
 
-def steps_of(train: TrainBlock, rows: int) -> int:
-    """Optimizer steps over `rows` kept rows; the last step of an epoch may be a short one."""
-    if train.steps is not None:
-        return train.steps
-    per_epoch = math.ceil(rows / train.rows_per_step)
-    return max(1, math.ceil((train.epochs or DEFAULT_EPOCHS) * per_epoch))
-
-
-def tokens_of(train: TrainBlock, rows: int, tokens: int) -> int:
-    """Tokens that pass through the model in all steps, rows being of average length."""
-    if train.steps is not None:
-        return round(train.steps * min(train.rows_per_step, rows) * tokens / rows)
-    return round((train.epochs or DEFAULT_EPOCHS) * tokens)
+def tokens_of(steps: int, rows_per_step: int, rows: int, tokens: int) -> int:
+    """Tokens in all steps, where `rows` rows have `tokens` tokens; the last step of each pass may be a short one."""
+    return round(tokens * steps / math.ceil(rows / rows_per_step))
 
 
 def activation_bytes(shape: Shape, load: Load) -> int:

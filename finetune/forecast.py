@@ -2,61 +2,92 @@
 
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
+from finetune.cluster import Placement, Resources, local_cpus, place
 from finetune.dataset import Prepared
 from finetune.estimate import (
+    FLOAT32_BYTES,
     Estimate,
     Load,
     Shape,
     disk_of,
     memory_of,
     seconds_of,
-    steps_of,
     tokens_of,
     trainable_parameters,
 )
-from finetune.findings import Finding, fail, judge, ok, warn
+from finetune.findings import Finding, fail, ok, warn
 from finetune.measure import Probe
+from finetune.train import micro_batches, resolve_precision, steps_of
 from tunegate_core.config import FinetuneBlock, ParallelBlock
+from tunegate_core.errors import BadInput, ResourcesUnavailable
 
 GIB = 1 << 30
+LOGITS_AT_ONCE = 1024  # supervised positions per chunk of finetune.loss
+CHECKPOINTS_KEPT = 2
 
 
-class Resources(Protocol):
-    """What the cluster has free; `gpus` is 0 on a machine without any."""
+@dataclass(frozen=True)
+class Plan:
+    """How the training would run: `rows` in memory at once on a worker, `accumulation` times a step."""
 
-    @property
-    def cpus(self) -> float:
-        """CPU cores."""
-        ...
-
-    @property
-    def gpus(self) -> float:
-        """Accelerators."""
-        ...
+    placement: Placement
+    rows: int
+    accumulation: int
+    low: bool
 
 
-def estimate(block: FinetuneBlock, prepared: Prepared, shape: Shape, load: Load, probe: Probe | None) -> Estimate:
+def plan(block: FinetuneBlock, resources: Resources) -> Plan | Finding:
+    """Where and how the training would run, by the code that will decide it; or why it can't."""
+    try:
+        placement = place(block.parallel, resources)
+    except ResourcesUnavailable as error:
+        return fail("cluster", str(error))
+    try:
+        rows, accumulation = micro_batches(block.train, placement.workers)
+    except BadInput as error:
+        return fail("cluster", str(error))
+    return Plan(placement, rows, accumulation, resolve_precision(block.train.precision, placement.gpu) == "bfloat16")
+
+
+def plan_finding(found: Plan, resources: Resources) -> Finding:
+    """The plan in words."""
+    each = f"{found.placement.cpus} CPUs" + (f" and {found.placement.gpus} GPUs" if found.placement.gpu else "")
+    return ok(
+        "cluster",
+        f"{found.placement.workers} workers with {each} each, {found.rows} rows at once, {found.accumulation} times a "
+        f"step, in {'bfloat16' if found.low else 'float32'}; of {resources.cpus:g} CPUs, {resources.gpus:g} GPUs",
+    )
+
+
+def estimate(block: FinetuneBlock, prepared: Prepared, shape: Shape, found: Plan, probe: Probe | None) -> Estimate:
     """What the training of a config needs, from its rows, the model's sizes and, if there is one, a measured step."""
-    rows = prepared.record.counts.kept
+    rows, longest = len(prepared.examples), max(len(example.input_ids) for example in prepared.examples)
     trainable = trainable_parameters(shape, block.lora.rank)
     steps = steps_of(block.train, rows)
-    tokens = tokens_of(block.train, rows, prepared.record.tokens)
+    tokens = tokens_of(steps, block.train.rows_per_step, rows, prepared.record.tokens)
+    sharded = found.placement.workers if block.parallel.strategy == "fsdp" else 1
+    load = Load(
+        tokens=found.rows * longest,
+        scored=min(LOGITS_AT_ONCE, found.rows * longest),
+        element=2 if found.low else FLOAT32_BYTES,
+        shards=sharded,
+    )
     return Estimate(
         trainable=trainable,
         steps=steps,
         tokens=tokens,
-        supervised_tokens=tokens_of(block.train, rows, prepared.record.supervised_tokens),
+        supervised_tokens=tokens_of(steps, block.train.rows_per_step, rows, prepared.record.supervised_tokens),
         memory=memory_of(shape, block.lora.rank, load, probe.activation_bytes if probe else None),
-        disk=disk_of(trainable, checkpoints=2),
-        seconds=seconds_of(tokens, probe.tokens_per_second, _machines(block.parallel, probe)) if probe else None,
+        disk=disk_of(trainable, CHECKPOINTS_KEPT),
+        seconds=seconds_of(tokens, probe.tokens_per_second, _machines(found.placement, probe)) if probe else None,
     )
 
 
-def forecast_findings(found: Estimate, block: FinetuneBlock, resources: Resources, home: Path) -> list[Finding]:
-    """Steps, time, memory, disk and cluster, each against what is there."""
+def forecast_findings(found: Estimate, block: FinetuneBlock, home: Path) -> list[Finding]:
+    """Steps, time, memory and disk, each against what is there."""
     return [
         ok(
             "steps",
@@ -66,23 +97,7 @@ def forecast_findings(found: Estimate, block: FinetuneBlock, resources: Resource
         _time(found),
         _memory(found, block.parallel),
         _disk(found, home),
-        cluster_finding(block.parallel, resources),
     ]
-
-
-def cluster_finding(parallel: ParallelBlock, resources: Resources) -> Finding:
-    """Whether the workers can be placed at all: otherwise Ray would wait for them without end."""
-    gpu = parallel.device == "gpu" or (parallel.device == "auto" and resources.gpus > 0)
-    there = f"{resources.cpus:g} CPUs and {resources.gpus:g} GPUs"
-    cpus = parallel.workers * (1 if parallel.cpus_per_worker == "auto" else parallel.cpus_per_worker)
-    gpus = parallel.workers * parallel.gpus_per_worker if gpu else 0
-    asked = f"{parallel.workers} workers need {cpus} CPUs" + (f" and {gpus} GPUs" if gpu else "")
-    return judge(
-        cpus <= resources.cpus and gpus <= resources.gpus,
-        "cluster",
-        f"{asked}; the cluster has {there}",
-        f"{asked}; the cluster has only {there}: lower finetune.parallel.workers or cpus_per_worker, or add machines",
-    )
 
 
 def memory_available() -> int | None:
@@ -95,18 +110,19 @@ def memory_available() -> int | None:
     return int(told[0]) * 1024 if told else None
 
 
-def _machines(parallel: ParallelBlock, probe: Probe) -> float:
+def _machines(placement: Placement, probe: Probe) -> float:
     """How many times the measured machine the workers are: each has a GPU, or CPUs of the same machine or of more."""
-    if probe.gpu:
-        return parallel.workers
-    each = 0 if parallel.cpus_per_worker == "auto" else parallel.cpus_per_worker
-    return max(1.0, parallel.workers * each / (os.cpu_count() or 1))
+    return placement.workers if probe.gpu else max(1.0, placement.workers * placement.cpus / local_cpus())
 
 
 def _time(found: Estimate) -> Finding:
     if found.seconds is None:
         return warn("time", "not measured: no step was run")
-    return ok("time", f"about {found.seconds / 60:.1f} minutes, from one measured step on this machine")
+    what = f"about {found.seconds / 60:.1f} minutes, from one measured step on this machine"
+    load = os.getloadavg()[1]  # over five minutes, so that the check itself hardly counts
+    if load > local_cpus():
+        return warn("time", f"{what}; it is busy (load {load:.1f} on {local_cpus()} CPUs), alone it would be faster")
+    return ok("time", what)
 
 
 def _memory(found: Estimate, parallel: ParallelBlock) -> Finding:

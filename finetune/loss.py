@@ -8,6 +8,7 @@ Entropy, arXiv 2411.09009; a frozen head makes it this short.)
 Axes: T tokens, S supervised positions, H hidden size, V vocabulary.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -46,5 +47,5 @@ def supervised_loss(hidden_1_T_H: torch.Tensor, weight_V_H: torch.Tensor, labels
     """Sum over the batch of -log p(label) in nats, where the token before predicts each label that is not -100."""
     target = labels_1_T[:, 1:]
     learnt = target != IGNORED
-    total: torch.Tensor = FrozenHeadLoss.apply(hidden_1_T_H[:, :-1][learnt], weight_V_H, target[learnt])
-    return total
+    apply: Callable[..., torch.Tensor] = FrozenHeadLoss.apply
+    return apply(hidden_1_T_H[:, :-1][learnt], weight_V_H, target[learnt])

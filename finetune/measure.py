@@ -56,15 +56,16 @@ def probe_step(model: Any, examples: Sequence[Encoded]) -> Probe:
 
     rows = _enough(examples)
     supervised = max(1, sum(example.supervised for example in rows))
-    gradient(model, [rows[:1]], supervised)  # the first pass pays for kernels being chosen
-    start = time.perf_counter()
-    gradient(model, [rows], supervised)
-    gpu = next(model.parameters()).is_cuda
-    if gpu:
-        torch.cuda.synchronize()
-    elapsed = time.perf_counter() - start
+    first = next(model.parameters())
+    with torch.autocast(first.device.type, dtype=torch.bfloat16, enabled=first.dtype == torch.bfloat16):
+        kept = _kept_bytes(model, rows[:1], supervised)  # this first pass also pays for kernels being chosen
+        start = time.perf_counter()
+        gradient(model, [rows], supervised)
+        if first.is_cuda:
+            torch.cuda.synchronize()
+        elapsed = time.perf_counter() - start
     tokens = sum(len(example.input_ids) for example in rows)
-    return Probe(tokens / elapsed, _kept_bytes(model, rows[:1], supervised) / len(rows[0].input_ids), gpu)
+    return Probe(tokens / elapsed, kept / len(rows[0].input_ids), first.is_cuda)
 
 
 def _kept_bytes(model: Any, rows: Sequence[Encoded], supervised: int) -> int:

@@ -1,8 +1,9 @@
 """Laws of training that are proved on the user's own model and rows before it starts, not assumed.
 
 Packing isolates: rows behind one another in one sequence, told apart by positions that start again at 0, give the same
-logits as each by itself. Accumulation and workers do not matter: the gradient of a step is the same whether its rows
-come at once, in turns, or on two workers. All in float32 and without dropout, where only the order of sums may differ.
+logits as each by itself. The loss is the model's own: its gradient through the frozen head is that of the model's whole
+forward pass. Accumulation and workers do not matter: the gradient of a step is the same whether its rows come at once,
+in turns, or on two workers. All in float32 and without dropout, where only the order of sums may differ.
 """
 
 from collections.abc import Sequence
@@ -68,19 +69,29 @@ def load_for_proof(folder: Path, lora: LoraBlock) -> Any:
 
 
 def gradient(model: Any, groups: Sequence[Sequence[Encoded]], supervised: int) -> "torch.Tensor":
-    """The flat gradient (float32, one axis) of one step whose rows come in `groups`, one backward pass each.
+    """The flat gradient (float32, one axis) of one step as it is trained: packed groups, one backward pass each.
 
     `supervised` counts the step's supervised tokens over all groups and workers: the loss is their mean, whoever holds
     them.
     """
+    model.zero_grad(set_to_none=True)
+    for group in groups:
+        loss: Any = _trained_loss(model, group) / supervised
+        loss.backward()
+    return _flat_gradient(model)
+
+
+def own_gradient(model: Any, examples: Sequence[Encoded], supervised: int) -> "torch.Tensor":
+    """The same gradient by the model's own forward pass: each row alone, every logit made, torch's cross entropy."""
     import torch
 
     model.zero_grad(set_to_none=True)
-    for group in groups:
-        loss: Any = _loss_sum(model, group) / supervised
-        loss.backward()
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return torch.cat([parameter.grad.flatten() for parameter in trained])
+    for example in examples:
+        inputs = _packed([example], next(model.parameters()).device)
+        logits = model(**inputs).logits[0, :-1].float()
+        target = torch.tensor(example.labels[1:], device=logits.device)
+        (torch.nn.functional.cross_entropy(logits, target, reduction="sum") / supervised).backward()
+    return _flat_gradient(model)
 
 
 def relative_difference(one: "torch.Tensor", other: "torch.Tensor") -> float:
@@ -106,12 +117,20 @@ def _logits(model: Any, examples: Sequence[Encoded], device: Any) -> "torch.Tens
     return logits
 
 
-def _loss_sum(model: Any, examples: Sequence[Encoded]) -> "torch.Tensor":
-    """Sum of -log p over the supervised tokens; logits are made only where one is predicted."""
+def _trained_loss(model: Any, examples: Sequence[Encoded]) -> "torch.Tensor":
+    """The sum that training minimises, by training's own code."""
     import torch
 
+    from finetune.loss import supervised_loss
+
+    base = model.get_base_model()
     inputs = _packed(examples, next(model.parameters()).device)
-    learnt = [at and learnt for example in examples for at, learnt in enumerate(example.labels_mask)]
-    places = torch.tensor(learnt, dtype=torch.bool).nonzero().squeeze(1).to(inputs["input_ids"].device)
-    logits = model(**inputs, logits_to_keep=places - 1).logits[0].float()
-    return torch.nn.functional.cross_entropy(logits, inputs["input_ids"][0, places], reduction="sum")
+    labels = torch.tensor([[label for example in examples for label in example.labels]]).to(inputs["input_ids"].device)
+    return supervised_loss(base.get_decoder()(**inputs).last_hidden_state, base.get_output_embeddings().weight, labels)
+
+
+def _flat_gradient(model: Any) -> "torch.Tensor":
+    import torch
+
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return torch.cat([parameter.grad.flatten() for parameter in trained])

@@ -23,6 +23,8 @@ from tunegate_core.canonical import Digest
 from tunegate_core.errors import BadInput
 from tunegate_core.records import Record
 
+IGNORED = -100
+
 
 @dataclass(frozen=True)
 class Encoded:
@@ -32,6 +34,12 @@ class Encoded:
     labels_mask: list[bool]
     truncated: bool
     length: int
+
+    @property
+    def labels(self) -> list[int]:
+        """The token where it is learnt, -100 (what torch ignores) elsewhere; nothing predicts the first token."""
+        pairs = zip(self.input_ids[1:], self.labels_mask[1:], strict=True)
+        return [IGNORED, *(token if learnt else IGNORED for token, learnt in pairs)]
 
     @property
     def supervised(self) -> int:

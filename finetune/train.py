@@ -52,7 +52,7 @@ def train(
     """Train a LoRA adapter on encoded rows. Raises BadInput, ResourcesUnavailable or TrainingFault."""
     placement = place(block.parallel, available(address))
     job = plan_job(block, base_folder, examples, run_folder, placement)
-    rows = [{"input_ids": list(row.input_ids), "labels": labels_of(row)} for row in examples]
+    rows = [{"input_ids": list(row.input_ids), "labels": row.labels} for row in examples]
     guard = digest_json({"job": {**job_values(job), "base_folder": base.tree, "run_folder": ""}, "rows": rows})
     done = open_run(run_folder, guard)
     if done is None:
@@ -176,11 +176,6 @@ def target_modules(base_folder: Path, targets: Literal["all-linear"] | tuple[str
     return tuple(sorted({name.rsplit(".", 1)[-1] for name in linear}))
 
 
-def labels_of(row: Encoded) -> list[int]:
-    """Token ids where they are learnt, -100 elsewhere."""
-    return [token if learnt else -100 for token, learnt in zip(row.input_ids, row.labels_mask, strict=True)]
-
-
 def open_run(folder: Path, guard: str) -> dict[str, Any] | None:
     """What a finished run left, or None; a folder of another job is emptied, never continued."""
     try:
@@ -205,12 +200,13 @@ def open_run(folder: Path, guard: str) -> dict[str, Any] | None:
 def run_workers(
     job: Job, rows: list[dict[str, list[int]]], placement: Placement, max_failures: int, progress: Progress
 ) -> dict[str, Any]:
-    """The Ray Train run. A died worker group is started again and continues; the second end is the same as the first."""
-    from ray.train import FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
+    """The Ray Train run. A died worker group is started again and continues to the same end."""
+    from ray.train.torch import TorchConfig
+    from ray.train.v2.api import config as v2
     from ray.train.v2.api.exceptions import TrainingFailedError
+    from ray.train.v2.torch.torch_trainer import TorchTrainer
 
-    scaling = ScalingConfig(
+    scaling = v2.ScalingConfig(
         num_workers=placement.workers,
         use_gpu=placement.gpu,
         resources_per_worker={"CPU": placement.cpus, **({"GPU": placement.gpus} if placement.gpu else {})},
@@ -220,10 +216,10 @@ def run_workers(
         train_loop_config={"job": job_values(replace(job)), "rows": rows},
         scaling_config=scaling,
         torch_config=TorchConfig(backend="nccl" if placement.gpu else "gloo"),
-        run_config=RunConfig(
+        run_config=v2.RunConfig(
             name="run",
             storage_path=str(Path(job.run_folder) / "ray"),
-            failure_config=FailureConfig(max_failures=max_failures, controller_failure_limit=0),
+            failure_config=v2.FailureConfig(max_failures=max_failures, controller_failure_limit=0),
             worker_runtime_env={"env_vars": quiet_environment()},
         ),
     )
@@ -238,7 +234,7 @@ def run_workers(
     finally:
         stop.set()
         tail.join()
-    outcome: dict[str, Any] = result.return_value or {"fault": "the workers ended without a result"}
+    outcome: dict[str, Any] = getattr(result, "return_value", None) or {"fault": "the workers ended without a result"}
     if "fault" in outcome:
         raise TrainingFault(f"{outcome['fault']}; nothing was kept; lower the learning rate or look at the data")
     return outcome

@@ -17,6 +17,7 @@ from finetune.proofs import (
     LOGIT_TOLERANCE,
     gradient,
     load_for_proof,
+    own_gradient,
     packing_is_exact,
     relative_difference,
 )
@@ -41,7 +42,14 @@ class Trials:
 
 
 def run_trials(
-    folder: Path, lora: LoraBlock, handful: Sequence[Encoded], rows: Sequence[Encoded], low: bool, packing: bool
+    folder: Path,
+    lora: LoraBlock,
+    handful: Sequence[Encoded],
+    rows: Sequence[Encoded],
+    *,
+    packing: bool,
+    low: bool,
+    gpu: bool,
 ) -> Trials:
     """Prove on `handful`, then time a step on `rows`, in bfloat16 if `low`; `packing`: the config insists on it.
 
@@ -60,15 +68,30 @@ def run_trials(
             model = load_for_proof(folder, lora)
             exact, difference = packing_is_exact(model, handful)
             at_once = gradient(model, [handful], supervised)
-            in_turns = relative_difference(at_once, gradient(model, [[row] for row in handful], supervised))
+            one_by_one = gradient(model, [[row] for row in handful], supervised)
+            own = own_gradient(model, handful, supervised)
             two = _two_workers(order, workers, at_once)
         finally:
             _end(workers)
             torch.set_num_threads(threads)
-    findings = [_packing(exact, difference, packing), _accumulation(in_turns), two]
-    model = model.to("cuda") if torch.cuda.is_available() else model
-    model = model.to(torch.bfloat16) if low else model
-    return Trials(findings, exact, probe_step(model, rows))
+    findings = [
+        _packing(exact, difference, packing),
+        _loss(relative_difference(own, one_by_one)),
+        _accumulation(relative_difference(one_by_one, at_once)),
+        two,
+    ]
+    return Trials(findings, exact, probe_step(_as_trained(model, low, gpu), rows))
+
+
+def _as_trained(model: Any, low: bool, gpu: bool) -> Any:
+    """The model where and how it will be trained: the base in the working precision, the adapter in float32."""
+    import torch
+
+    model = model.to("cuda") if gpu else model
+    for parameter in model.parameters():
+        if low and not parameter.requires_grad:
+            parameter.data = parameter.data.to(torch.bfloat16)
+    return model
 
 
 def _packing(exact: bool, difference: float, wanted: bool) -> Finding:
@@ -78,6 +101,16 @@ def _packing(exact: bool, difference: float, wanted: bool) -> Finding:
     if wanted:
         return fail("packing", f"rows in one sequence see each other: {seen}; set finetune.train.packing to off")
     return warn("packing", f"rows in one sequence see each other: {seen}; packing stays off, training is slower")
+
+
+def _loss(difference: float) -> Finding:
+    return judge(
+        difference < GRADIENT_TOLERANCE,
+        "loss",
+        f"its gradient is that of the model's own forward pass within {difference:.1e} (tolerance {TOLERANCE})",
+        f"its gradient differs from the model's own by {difference:.1e}, expected less than {TOLERANCE}: the model "
+        "does more after its last layer than apply its head (scales or caps logits); choose another base",
+    )
 
 
 def _accumulation(difference: float) -> Finding:

@@ -49,7 +49,7 @@ class NotFinite(Exception):
 
 
 def work(config: dict[str, Any]) -> dict[str, Any]:
-    """One worker's run, continued from the last checkpoint if there is one. Rank 0 leaves the adapter in the run folder.
+    """One worker's run, continued from the last checkpoint if there is one; rank 0 leaves the adapter behind.
 
     Returns plain values for `TrainingRecord`, or `fault` in words when training must not go on.
     """
@@ -170,10 +170,11 @@ def trainer_type() -> type:
         hidden = model.get_decoder()(input_ids=input_ids, use_cache=False, **shape).last_hidden_state
         return {"loss": supervised_loss(hidden, model.get_output_embeddings().weight, labels)}
 
-    class Trainer(SFTTrainer):  # type: ignore[misc]
+    class Trainer(SFTTrainer):
         def __init__(self, **settings: Any):
             super().__init__(**settings)
-            causal = self.model.get_base_model()
+            model: Any = self.model
+            causal = model.get_base_model()
             causal.forward = types.MethodType(forward, causal)
             self.model_accepts_loss_kwargs = True  # the loss is divided here, not again by the steps accumulated
 
@@ -196,7 +197,7 @@ def watcher_type() -> type:
     import torch
     from transformers import TrainerCallback
 
-    class Watcher(TrainerCallback):  # type: ignore[misc]
+    class Watcher(TrainerCallback):
         def __init__(self, path: Path, rows: list[dict[str, list[int]]]):
             self.path = path
             self.tokens = sum(len(row["input_ids"]) for row in rows) / len(rows)

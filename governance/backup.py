@@ -147,10 +147,7 @@ def _unpack(archive: Path, folder: Path) -> None:
     try:
         with tarfile.open(archive, "r:gz") as tar:
             for member in tar:
-                is_known = member.name.split("/")[0] in (LEDGER, ANCHOR, STORE, KEYS)
-                if not is_known or not (member.isfile() or member.isdir()):
-                    what = f"{archive} holds {member.name!r}, which no backup holds; nothing was restored"
-                    raise IntegrityError(what)
+                _verify_member(archive, member)
                 tar.extract(member, folder, filter="data")  # refuses whatever leaves the folder
     except FileNotFoundError as error:
         raise NotFound(f"there is no archive {archive}") from error
@@ -160,6 +157,12 @@ def _unpack(archive: Path, folder: Path) -> None:
         raise IntegrityError(f"{archive} holds no ledger; nothing was restored")
     if (folder / KEYS).is_dir():
         (folder / KEYS).chmod(0o700)
+
+
+def _verify_member(archive: Path, member: tarfile.TarInfo) -> None:
+    is_known = member.name.split("/")[0] in (LEDGER, ANCHOR, STORE, KEYS)
+    if not is_known or not (member.isfile() or member.isdir()):
+        raise IntegrityError(f"{archive} holds {member.name!r}, which no backup holds; nothing was restored")
 
 
 def _verify(folder: Path, public_keys: Sequence[bytes]) -> VerifyReport:

@@ -7,7 +7,7 @@ items, not an estimate: PASS or FAIL when there are items, UNDECIDED when there 
 from pydantic import Field
 
 from governance.check import CheckBlock, not_measured
-from tunegate_core.records import CheckResult, Evidence
+from tunegate_core.records import ArmStatistics, CheckResult, Evidence
 
 
 class MeasuredBlock(CheckBlock):
@@ -29,9 +29,8 @@ class Measured:
         """Judge the arm that lost most."""
         if evidence.n == 0 or not evidence.arms:
             return not_measured(block, "the task has no items")
-        worst = max(evidence.arms, key=lambda arm: sum(arm.unmeasured.values()))
-        lost = sum(worst.unmeasured.values())
-        share, wanted = 1 - lost / evidence.n, self.threshold(block)
+        worst = min(evidence.arms, key=measured_items)
+        share, wanted = measured_items(worst) / evidence.n, self.threshold(block)
         why = ", ".join(f"{reason}: {count}" for reason, count in sorted(worst.unmeasured.items())) or "none lost"
         return CheckResult(
             check=block.id,
@@ -40,6 +39,11 @@ class Measured:
             f"wanted is at least {100 * wanted:.1f} %",
             threshold=wanted,
         )
+
+
+def measured_items(arm: ArmStatistics) -> int:
+    """Items with a score; what has no score counts as lost even where no reason was recorded."""
+    return sum(n for n, _, _ in arm.clusters)
 
 
 PLUGIN = Measured()

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from governance.ledger.rows import is_canonical
+from governance.ledger.rows import is_canonical, parse_row
 from tunegate_core.canonical import canonical_json
 from tunegate_core.errors import BadInput, IntegrityError
 from tunegate_core.proof.tree import leaf_hash
@@ -49,7 +49,7 @@ def new_event(fields: dict[str, Any]) -> tuple[Event, bytes]:
     data = canonical_json({"v": 1, **fields})
     try:
         event = Event.model_validate_json(data)
-        if not is_canonical(data, event.model_dump()):
+        if not is_canonical(data, parse_row(data)):
             raise BadInput("an event can't hold whole numbers of 2^53 and more; write them as text")
         return event, data
     except ValidationError as error:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
-from governance.ledger.schema import events
+from governance.ledger.schema import LAST_ROW, events
 from tunegate_core.errors import BadInput, IntegrityError
 from tunegate_core.proof.paths import Node, Range, fold, perfect_nodes
 from tunegate_core.proof.tree import node_hash
@@ -29,14 +29,15 @@ class Head:
 
 def read_head(connection: Connection, known: Head | None) -> Head:
     """The head as the table has it; `known` again if nobody appended since."""
-    last = connection.execute(select(events.c.seq, events.c.leaf).order_by(events.c.seq.desc()).limit(1)).first()
+    last = connection.exec_driver_sql(LAST_ROW).first()
     if last is None:
         return Head(0, None, ())
-    if known is not None and (known.size, known.last_leaf) == (last.seq + 1, last.leaf):
+    size, leaf = last[0] + 1, last[1]
+    if known is not None and (known.size, known.last_leaf) == (size, leaf):
         return known
-    nodes = perfect_nodes((0, last.seq + 1))
+    nodes = perfect_nodes((0, size))
     found = read_nodes(connection, nodes)
-    return Head(last.seq + 1, last.leaf, tuple(found[node] for node in nodes))
+    return Head(size, leaf, tuple(found[node] for node in nodes))
 
 
 def grow(edge: list[bytes], seq: int, leaf: bytes) -> bytes:

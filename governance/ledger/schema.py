@@ -50,3 +50,13 @@ checkpoints = Table(
     Column("root", LargeBinary, nullable=False),
     Column("note", Text, nullable=False),
 )
+
+# What an append runs, as plain SQL: building these statements anew costs more than running them.
+LAST_ROW = "SELECT seq, leaf FROM events ORDER BY seq DESC LIMIT 1"
+BY_KEY = "SELECT seq, kind, subject, key, leaf, bytes FROM events WHERE key = {}"
+INSERT = "INSERT INTO events (seq, kind, subject, key, at, leaf, nodes, bytes) VALUES ({}, {}, {}, {}, {}, {}, {}, {})"
+
+
+def in_dialect(sql: str, paramstyle: str) -> str:
+    """The statement with the placeholders that a driver wants."""
+    return sql.replace("{}", "?" if paramstyle == "qmark" else "%s")

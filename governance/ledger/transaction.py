@@ -7,11 +7,11 @@ raises. Rows are kept until something is read or the transaction ends, and then 
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, insert, select
+from sqlalchemy import Connection, Select, select
 
 from governance.ledger.event import Event, format_time, new_event, verified_event
 from governance.ledger.hashes import Head, grow
-from governance.ledger.schema import events
+from governance.ledger.schema import BY_KEY, INSERT, events, in_dialect
 from tunegate_core.canonical import canonical_json
 from tunegate_core.errors import BadInput, IntegrityError
 from tunegate_core.ports import Clock
@@ -26,7 +26,7 @@ class Transaction:
     def __init__(self, connection: Connection, head: Head, clock: Clock, actor: str | None):
         self._connection, self._clock, self._actor = connection, clock, actor
         self._size, self._last_leaf, self._edge = head.size, head.last_leaf, list(head.edge)
-        self._pending: list[dict[str, Any]] = []
+        self._pending: list[tuple[Any, ...]] = []
         self._pending_keys: dict[str, Event] = {}
 
     def append(
@@ -81,23 +81,14 @@ class Transaction:
     def flush(self) -> None:
         """Write what is kept; durable only when the transaction ends."""
         if self._pending:
-            self._connection.execute(insert(events), self._pending)
+            self._connection.exec_driver_sql(in_dialect(INSERT, self._connection.dialect.paramstyle), self._pending)
             self._pending = []
             self._pending_keys = {}
 
     def _put(self, event: Event, data: bytes) -> None:
         leaf = leaf_hash(data)
-        row = {
-            "seq": event.seq,
-            "kind": event.kind,
-            "subject": event.subject,
-            "key": event.key,
-            "at": event.at,
-            "leaf": leaf,
-            "nodes": grow(self._edge, event.seq, leaf),
-            "bytes": data,
-        }
-        self._pending.append(row)
+        nodes = grow(self._edge, event.seq, leaf)
+        self._pending.append((event.seq, event.kind, event.subject, event.key, event.at, leaf, nodes, data))
         if event.key is not None:
             self._pending_keys[event.key] = event
         self._size, self._last_leaf = event.seq + 1, leaf
@@ -105,7 +96,7 @@ class Transaction:
 
 def find_by_key(connection: Connection, key: str) -> Event | None:
     """The event recorded under a key, checked against its bytes."""
-    row = connection.execute(select(*EVENT_COLUMNS).where(events.c.key == key)).first()
+    row = connection.exec_driver_sql(in_dialect(BY_KEY, connection.dialect.paramstyle), (key,)).first()
     return verified_event(row) if row is not None else None
 
 

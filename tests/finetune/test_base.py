@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from finetune.base import materialise, open_base, scheme_of
+from finetune.base import Located, materialise, open_base, scheme_of
 from tunegate_core.canonical import digest
 from tunegate_core.config import BaseBlock
 from tunegate_core.errors import BadInput, IntegrityError, NotFound
@@ -89,9 +89,14 @@ def test_a_materialisation_is_remembered_as_long_as_the_store_holds_it(
     from finetune.bases.folder import FolderSource
 
     record = make(base)
-    filled = []
+    filled: list[Located] = []
     fill = FolderSource.fill
-    monkeypatch.setattr(FolderSource, "fill", lambda *given: filled.append(1) or fill(*given))
+
+    def counted(self: FolderSource, located: Located, draft: Path) -> str | None:
+        filled.append(located)
+        return fill(self, located, draft)
+
+    monkeypatch.setattr(FolderSource, "fill", counted)
     assert make(base) == record
     assert not filled
     weights = next(file for file in store.get_tree(record.tree).files if file.path == "model.safetensors")

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock
 
@@ -10,8 +9,16 @@ import pytest
 
 from finetune import check as check_module
 from finetune.check import CheckReport, check
+from finetune.cluster import Resources
 from finetune.dataset import Prepared, prepare
-from finetune.proofs import GRADIENT_TOLERANCE, gradient, load_for_proof, packing_is_exact, relative_difference
+from finetune.proofs import (
+    GRADIENT_TOLERANCE,
+    gradient,
+    load_for_proof,
+    own_gradient,
+    packing_is_exact,
+    relative_difference,
+)
 from finetune.render import Encoded, Renderer
 from finetune.rowcheck import end_finding, mask_finding, row_findings
 from tunegate_core.config import BaseBlock, DataBlock, FinetuneBlock, LoraBlock, ParallelBlock, TrainBlock
@@ -20,7 +27,7 @@ from tunegate_core.rows import Rows
 from tunegate_core.store import Store
 
 ROWS = [[("user", f"What is {n} plus {n}?"), ("assistant", f"It is {2 * n}.")] for n in range(60)]
-RESOURCES = SimpleNamespace(cpus=2, gpus=0)
+RESOURCES = Resources(cpus=2, gpus=0)
 RECORD = BaseModelRecord(
     source="folder",
     tree="",
@@ -30,7 +37,7 @@ RECORD = BaseModelRecord(
     vocabulary=259,
     hidden_size=32,
 )
-PROOFS = {"packing", "gradient accumulation", "two workers"}
+PROOFS = {"packing", "loss", "gradient accumulation", "two workers"}
 
 
 @pytest.fixture
@@ -57,11 +64,12 @@ def statuses(report: CheckReport) -> dict[str, str]:
 @pytest.mark.slow
 def test_a_sound_config_passes_with_every_proof(prepared: Prepared, tiny_base: Path, tmp_path: Path) -> None:
     report = run(prepared, tiny_base, tmp_path / "home", train=TrainBlock(max_length=256))
-    assert {status for name, status in statuses(report).items() if name != "memory"} == {"ok"}
+    shared = {"memory", "time"}  # what else runs on the machine is not this test's business
+    assert {status for name, status in statuses(report).items() if name not in shared} == {"ok"}
     assert statuses(report).keys() >= PROOFS | {"loss mask", "end of turn", "serving", "steps", "time", "disk"}
     assert report.ok and report.packing_exact is True
     assert [segment.text for segment in report.example if segment.supervised] == ["It is 0.<|im_end|>"]
-    assert report.estimate.seconds is not None and report.estimate.steps == 12
+    assert report.estimate is not None and report.estimate.seconds is not None and report.estimate.steps == 12
     assert CheckReport.parse(report.canonical()) == report
 
 
@@ -73,9 +81,18 @@ def test_what_can_not_be_had_or_served_fails_and_what_was_not_proved_is_no_ok(
     report = run(prepared, tiny_base, tmp_path, parallel=ParallelBlock(workers=4))
     found = statuses(report)
     assert (found["cluster"], found["serving"]) == ("fail", "fail")
-    assert (found["proofs"], found["time"]) == ("warn", "warn")
+    assert found["proofs"] == "warn"
     assert not found.keys() & PROOFS
-    assert not report.ok and report.packing_exact is None
+    assert not report.ok and report.packing_exact is None and report.estimate is None
+
+
+def test_a_time_that_was_not_measured_is_no_ok(
+    prepared: Prepared, tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check_module, "memory_available", lambda: 1)
+    report = run(prepared, tiny_base, tmp_path)
+    assert statuses(report)["time"] == "warn"
+    assert report.estimate is not None and report.estimate.seconds is None
 
 
 def test_packing_is_exact_here_and_contamination_is_seen(prepared: Prepared, model: Any) -> None:
@@ -111,16 +128,35 @@ def test_a_gradient_does_not_depend_on_how_rows_are_grouped(prepared: Prepared, 
 
 
 def test_the_gradient_is_the_models_own(prepared: Prepared, model: Any) -> None:
-    """Against the loss transformers computes from labels: padding, no packing, every logit made."""
+    """Against the loss transformers itself computes from labels."""
     import torch
 
     row = prepared.examples[0]
-    ours = gradient(model, [[row]], row.supervised)
+    ours, own = gradient(model, [[row]], row.supervised), own_gradient(model, [row], row.supervised)
     model.zero_grad(set_to_none=True)
-    labels = [token if learnt else -100 for token, learnt in zip(row.input_ids, row.labels_mask, strict=True)]
-    model(input_ids=torch.tensor([row.input_ids]), labels=torch.tensor([labels])).loss.backward()
+    model(input_ids=torch.tensor([row.input_ids]), labels=torch.tensor([row.labels])).loss.backward()
     theirs = torch.cat([value.grad.flatten() for value in model.parameters() if value.requires_grad])
     assert relative_difference(theirs, ours) < 1e-5
+    assert relative_difference(theirs, own) < 1e-5
+
+
+def test_a_model_that_scales_its_logits_is_found(prepared: Prepared, model: Any) -> None:
+    from torch import nn
+
+    class Scaled(nn.Linear):
+        def forward(self, hidden: Any) -> Any:
+            return super().forward(hidden) / 8
+
+    head = model.get_base_model().lm_head
+    scaled = Scaled(head.in_features, head.out_features, bias=False)
+    scaled.weight = head.weight
+    rows = prepared.examples[:2]
+    ours = gradient(model, [rows], 10)
+    model.get_base_model().lm_head = scaled
+    try:
+        assert relative_difference(own_gradient(model, rows, 10), ours) > GRADIENT_TOLERANCE
+    finally:
+        model.get_base_model().lm_head = head
 
 
 def test_a_wrong_mask_and_a_turn_without_end_are_found(prepared: Prepared, tiny_base: Path) -> None:
@@ -164,4 +200,4 @@ def test_the_demo_passes_on_the_real_base(smollm: dict, repository: Path, tmp_pa
     report = check(block, smollm["record"], smollm["folder"], prepared, RESOURCES, tmp_path)
     assert report.ok and report.packing_exact is True
     assert statuses(report).keys() >= PROOFS
-    assert report.estimate.trainable == 4_884_480
+    assert report.estimate is not None and report.estimate.trainable == 4_884_480

@@ -2,19 +2,20 @@
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune.data import read_rows, read_source
+from finetune.data import Row, read_rows, read_source
 from tunegate_core.config import DataBlock
 from tunegate_core.errors import DataError
 
 CHAT = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}
 
 
-def rows_of(path: Path, form: str = "auto"):
+def rows_of(path: Path, form: Literal["auto", "chat", "completion", "text"] = "auto") -> list[Row]:
     return read_rows(DataBlock(source=str(path), form=form))
 
 
@@ -23,7 +24,7 @@ def write(path: Path, *records: object) -> Path:
     return path
 
 
-def refused(path: Path, *told: str, form: str = "auto") -> None:
+def refused(path: Path, *told: str, form: Literal["auto", "completion"] = "auto") -> None:
     with pytest.raises(DataError) as error:
         rows_of(path, form)
     for words in (path.name, *told):
@@ -168,3 +169,25 @@ def test_a_file_has_no_revision_and_an_unreachable_hub_is_an_error(tmp_path: Pat
         read_rows(DataBlock(source=str(path), revision="main"))
     with pytest.raises(DataError, match="hub://nobody/nothing"):
         read_rows(DataBlock(source="hub://nobody/nothing"))
+
+
+def test_a_hub_data_set_is_read_at_one_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+    import huggingface_hub
+
+    asked = []
+
+    def snapshot(name: str, **settings: object) -> str:
+        asked.append((name, settings["revision"], settings["repo_type"]))
+        return "/cache/snapshots/0123abcd"
+
+    def load(name: str, config: str | None, **settings: object) -> datasets.Dataset:
+        asked.append((name, config, settings["split"], settings["revision"]))
+        return datasets.Dataset.from_list([CHAT])
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    found = read_source(DataBlock(source="hub://org/talks/en", revision="main", split="test"))
+    assert asked == [("org/talks", "main", "dataset"), ("org/talks", "en", "test", "0123abcd")]
+    assert (found.name, found.revision) == ("hub://org/talks/en", "0123abcd")
+    assert found.rows[0].messages == CHAT["messages"]

@@ -1,24 +1,25 @@
 """Estimates: figures that can be worked out by hand, and agreement with what is really allocated."""
 
+import os
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
+from finetune.cluster import Resources
 from finetune.estimate import (
+    Estimate,
     Load,
     Shape,
     activation_bytes,
     disk_of,
     memory_of,
     seconds_of,
-    steps_of,
     tokens_of,
     trainable_parameters,
 )
-from finetune.forecast import cluster_finding
+from finetune.forecast import Plan, forecast_findings, plan, plan_finding
 from finetune.measure import shape_of
-from tunegate_core.config import LoraBlock, ParallelBlock, TrainBlock
+from tunegate_core.config import BaseBlock, DataBlock, FinetuneBlock, LoraBlock, ParallelBlock
 from tunegate_core.errors import BadInput
 
 SHAPE = Shape(
@@ -41,19 +42,9 @@ def test_a_target_the_model_does_not_have_is_refused(tiny_base: Path) -> None:
         shape_of(tiny_base, LoraBlock(targets=("c_attn",)), 1)
 
 
-@pytest.mark.parametrize(
-    ("block", "steps", "tokens"),
-    [
-        (TrainBlock(rows_per_step=16), 21, 3000),
-        (TrainBlock(rows_per_step=16, epochs=1), 7, 1000),
-        (TrainBlock(rows_per_step=16, epochs=0.5), 4, 500),
-        (TrainBlock(rows_per_step=16, steps=10), 10, 1600),
-        (TrainBlock(rows_per_step=500, steps=2), 2, 2000),
-    ],
-)
-def test_steps_and_tokens(block: TrainBlock, steps: int, tokens: int) -> None:
-    assert steps_of(block, rows=100) == steps
-    assert tokens_of(block, rows=100, tokens=1000) == tokens
+@pytest.mark.parametrize(("steps", "tokens"), [(7, 1000), (21, 3000), (14, 2000), (1, 143)])
+def test_tokens_of_whole_passes_are_exact(steps: int, tokens: int) -> None:
+    assert tokens_of(steps, rows_per_step=16, rows=100, tokens=1000) == tokens
 
 
 def test_memory_has_the_vocabulary_term() -> None:
@@ -78,18 +69,45 @@ def test_disk_and_seconds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("parallel", "cpus", "gpus", "status"),
+    ("parallel", "cpus", "gpus", "fits"),
     [
-        (ParallelBlock(workers=2), 2, 0, "ok"),
-        (ParallelBlock(workers=3), 2, 0, "fail"),
-        (ParallelBlock(workers=2, cpus_per_worker=2), 3, 0, "fail"),
-        (ParallelBlock(device="gpu"), 8, 0, "fail"),
-        (ParallelBlock(workers=2), 8, 1, "fail"),
-        (ParallelBlock(workers=2, device="cpu"), 8, 1, "ok"),
+        (ParallelBlock(workers=2), 2, 0, True),
+        (ParallelBlock(workers=3), 2, 0, False),
+        (ParallelBlock(workers=2, cpus_per_worker=2), 3, 0, False),
+        (ParallelBlock(device="gpu"), 8, 0, False),
+        (ParallelBlock(workers=2, device="gpu"), 8, 1, False),
+        (ParallelBlock(workers=2, device="cpu"), 8, 1, True),
+        (ParallelBlock(workers=5), 8, 0, False),  # 16 rows a step can't be shared by five
     ],
 )
-def test_what_the_cluster_can_not_give_is_found(parallel: ParallelBlock, cpus: int, gpus: int, status: str) -> None:
-    assert cluster_finding(parallel, SimpleNamespace(cpus=cpus, gpus=gpus)).status == status
+def test_what_can_not_be_placed_is_found(parallel: ParallelBlock, cpus: int, gpus: int, fits: bool) -> None:
+    block = FinetuneBlock(base=BaseBlock(model="tiny"), data=DataBlock(source="x"), parallel=parallel)
+    found = plan(block, Resources(cpus, gpus))
+    assert isinstance(found, Plan) == fits
+    if isinstance(found, Plan):
+        assert plan_finding(found, Resources(cpus, gpus)).status == "ok"
+    else:
+        assert found.status == "fail"
+
+
+@pytest.mark.parametrize(("load", "status"), [(0.5, "ok"), (50.0, "warn")])
+def test_a_time_measured_on_a_busy_machine_says_so(load: float, status: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (9.0, load, 0.0))
+    memory = memory_of(SHAPE, 2, Load(tokens=1, scored=1, element=2))
+    found = Estimate(trainable=1, steps=1, tokens=1, supervised_tokens=1, memory=memory, disk=1, seconds=60.0)
+    block = FinetuneBlock(base=BaseBlock(model="tiny"), data=DataBlock(source="x"))
+    told = {finding.name: finding for finding in forecast_findings(found, block, Path("/nowhere/yet"))}
+    assert told["time"].status == status
+    assert "1.0 minutes" in told["time"].what
+    assert (told["steps"].status, told["disk"].status) == ("ok", "ok")
+
+
+def test_a_disk_that_is_too_small_is_found() -> None:
+    memory = memory_of(SHAPE, 2, Load(tokens=1, scored=1, element=2))
+    found = Estimate(trainable=1, steps=1, tokens=1, supervised_tokens=1, memory=memory, disk=1 << 62, seconds=None)
+    block = FinetuneBlock(base=BaseBlock(model="tiny"), data=DataBlock(source="x"))
+    told = {finding.name: finding for finding in forecast_findings(found, block, Path("/"))}
+    assert (told["disk"].status, told["time"].status) == ("fail", "warn")
 
 
 def test_kept_bytes_are_measured_close_to_the_formula(tiny_base: Path) -> None:

@@ -377,7 +377,7 @@ def growing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Ledger, 
     ledger.close()
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.lists(st.dictionaries(st.text(max_size=8), json_values, max_size=4), min_size=1, max_size=9))
 def test_whatever_is_recorded_verifies_and_is_read_back(
     growing: tuple[Ledger, SigningKey], bodies: list[dict[str, Any]]
@@ -408,3 +408,40 @@ def test_opening_many_times_at_once_migrates_once(sqlite_url: str, signer: Signi
         thread.join()
     assert not faults
     assert Ledger.open(sqlite_url, signer, anchor, now).size() == 4
+
+
+APPENDING = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from governance.keys import load_or_create
+from governance.ledger import Ledger
+folder = Path(sys.argv[1])
+signer = load_or_create(folder / "keys", "ledger")
+ledger = Ledger.open(sys.argv[2], signer, folder / "checkpoints.log", lambda: datetime.now(UTC))
+while True:
+    event = ledger.append("work", {})
+    print(event.seq, flush=True)
+    ledger.checkpoint()
+"""
+
+
+@pytest.mark.fault
+def test_a_killed_writer_loses_nothing_it_reported(url: str, signer: SigningKey, anchor: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", APPENDING, str(tmp_path), url]
+    last = -1
+    for lines in (1, 5, 12):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+            if writer.stdout is None:
+                pytest.fail("the writer has no output")
+            for _ in range(lines):
+                last = int(writer.stdout.readline())
+            writer.kill()
+            rest = writer.stdout.read().split()
+        last = int(rest[-1]) if rest else last
+        ledger = Ledger.open(url, signer, anchor, now)
+        assert ledger.size() >= last + 1
+        ledger.checkpoint()
+        report = ledger.verify([signer.public_raw])
+        assert report.ok, report.problems
+        ledger.close()

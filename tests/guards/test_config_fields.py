@@ -1,7 +1,7 @@
 """A key that nobody reads is a promise that nobody keeps: every field of the config is read somewhere."""
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tunegate_core.config import schema
@@ -11,13 +11,7 @@ DEFINITION = "tunegate_core/config/schema.py"
 
 
 def test_every_field_is_read(sources: Sequence[Any]) -> None:
-    read = {
-        node.attr
-        for source in sources
-        if source.name != DEFINITION
-        for node in ast.walk(source.tree)
-        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
-    }
+    read = {name for source in sources if source.name != DEFINITION for name in names_read(source.tree)}
     # What the schema itself makes of its fields (Config.route) counts when that is read.
     read |= {"serving", "route"} if "route" in read else set()
     unread = [f"{block.__name__}.{field}" for block in blocks() for field in block.model_fields if field not in read]
@@ -32,6 +26,15 @@ def test_every_field_says_what_it_is() -> None:
         if not field.description and not any(other.__name__ in str(field.annotation) for other in blocks())
     ]
     assert not silent, f"fields without a description: {silent}"
+
+
+def names_read(tree: ast.Module) -> Iterator[str]:
+    """`x.name`, and `x["name"]` where a block was handed over as JSON."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+            yield node.attr
+        elif isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+            yield str(node.slice.value)
 
 
 def blocks() -> list[type[Block]]:
