@@ -40,8 +40,8 @@ unit: setup
 snapshots: setup  ## Write again what is made from the code: JSON Schema, README's help, the list of verbs
 	$(BIN)/python scripts/snapshots.py
 
-bench: setup  ## Measure; results go to benchmarks/results
-	$(BIN)/python -m benchmarks
+bench: setup  ## Measure; each benchmark ends with one line of JSON
+	$(BIN)/python -m benchmarks.ledger --json
 
 clean:  ## Remove caches and build outputs; .tunegate and .venv stay
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

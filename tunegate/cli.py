@@ -24,6 +24,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"max_content_width": 120},
 )
 ledger_app = typer.Typer(help="The tamper-evident record of every step.", no_args_is_help=True)
 keys_app = typer.Typer(help="Signing keys: the ledger's and people's.", no_args_is_help=True)

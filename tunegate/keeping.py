@@ -24,7 +24,7 @@ def restore(house: House, archive: Path) -> str:
     """An archive into an empty home, verified first."""
     from governance.backup import restore as run
 
-    run(archive, house.home)
+    run(archive, house.home, house.database)
     return f"restored {archive} into {house.home}; verified"
 
 

@@ -12,6 +12,7 @@ from tunegate.house import House
 from tunegate.planning import Inputs, recall_tasks
 from tunegate.recording import record_once, standing
 from tunegate_core.config import FinetuneBlock
+from tunegate_core.errors import IntegrityError
 from tunegate_core.records import AdapterRecord, Arm, Evidence
 
 
@@ -71,9 +72,12 @@ def examine(house: House, planned: Planned) -> None:
             champion = standing(house, planned.champion).adapter
             folders["champion"], subjects["champion"] = adapter_folder(house, champion), champion.tree
         tasks = recall_tasks(house, planned)
+        items = freeze(tasks)
+        for item in items:
+            verify_planned(planned, item.task, item.digest)
         evidence = run(
             tasks,
-            freeze(tasks),
+            items,
             open_base(planned.base, house.store, house.cache),
             planned.base.tree,
             folders,
@@ -130,6 +134,16 @@ def publish(house: House, planned: Planned) -> None:
         return {"statement": house.store.put(envelope), "route": planned.route}
 
     record_once(house, planned.subject, "released", work)
+
+
+def verify_planned(planned: Planned, task: str, found: str) -> None:
+    """Raises IntegrityError when a task's items are not those that were planned."""
+    expected = planned.items[task]["digest"]
+    if found != expected:
+        raise IntegrityError(
+            f"the items of '{task}' are not those planned for {planned.subject}: expected {expected}, found {found}; "
+            "bring them back, or plan a new candidate with the new items"
+        )
 
 
 def adapter_folder(house: House, adapter: AdapterRecord) -> Path:

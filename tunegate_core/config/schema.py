@@ -169,7 +169,7 @@ class EvalBlock(Block):
     """What is measured on base, champion and candidate, on the same items."""
 
     tasks: tuple[TaskBlock, ...] = Field(min_length=1)
-    batch_size: int = Field(default=16, ge=1, description="Requests scored at once.")
+    batch_size: int = Field(default=16, ge=1, description="Questions scored at once.")
 
     @model_validator(mode="after")
     def names_once(self) -> Self:
