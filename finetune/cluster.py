@@ -16,6 +16,7 @@ from tunegate_core.config import ParallelBlock
 from tunegate_core.errors import ResourcesUnavailable
 
 OBJECT_STORE_BYTES = 150_000_000
+START_ATTEMPTS = 3  # a busy machine may not start Ray within the time that Ray gives itself
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_TRAIN_V2_ENABLED": "1",
@@ -75,13 +76,29 @@ def running(address: str | None) -> Iterator[None]:
     os.environ.update({key: value for key, value in SETTINGS.items() if key not in os.environ})
     import ray
 
-    folder = None
+    # Unix sockets allow 107 characters, so the folder's name is short.
+    folder = None if address else tempfile.mkdtemp(prefix="tg-", dir="/tmp" if os.path.isdir("/tmp") else None)
     try:
-        if address is not None:
+        connect(address, folder)
+        yield
+    finally:
+        ray.shutdown()
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def connect(address: str | None, folder: str | None) -> None:
+    """Attach to the cluster at an address, or start a private one in a folder. Raises ResourcesUnavailable."""
+    import ray
+
+    if address is not None:
+        try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        else:
-            # Unix sockets allow 107 characters, so the folder's name is short.
-            folder = tempfile.mkdtemp(prefix="tg-", dir="/tmp" if os.path.isdir("/tmp") else None)
+        except ConnectionError as error:
+            raise ResourcesUnavailable(f"no Ray cluster answers at {address}: {error}") from error
+        return
+    for attempt in range(START_ATTEMPTS):
+        try:
             ray.init(
                 address="local",
                 num_cpus=local_cpus(),
@@ -93,13 +110,11 @@ def running(address: str | None) -> Iterator[None]:
                 _temp_dir=folder,
                 _node_ip_address="127.0.0.1",
             )
-        yield
-    except ConnectionError as error:
-        raise ResourcesUnavailable(f"no Ray cluster answers at {address}: {error}") from error
-    finally:
-        ray.shutdown()
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+            return
+        except Exception as error:  # Ray raises a bare Exception when it does not start in its 30 seconds
+            ray.shutdown()
+            if attempt + 1 == START_ATTEMPTS:
+                raise ResourcesUnavailable(f"Ray did not start on this machine: {error}") from error
 
 
 def local_cpus() -> int:

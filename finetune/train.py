@@ -59,7 +59,6 @@ def train(
         with running(address):
             done = run_workers(job, rows, placement, block.parallel.max_failures, progress)
         (run_folder / DONE).write_text(json.dumps(done), encoding="utf-8")
-    strategy: Literal["none", "ddp", "fsdp"] = "none" if placement.workers == 1 else job.strategy  # type: ignore[assignment]
     record = TrainingRecord(
         steps=done["steps"],
         rows_per_step=block.train.rows_per_step,
@@ -69,7 +68,7 @@ def train(
         packing=job.packing,
         precision="bfloat16" if job.precision == "bfloat16" else "float32",
         workers=placement.workers,
-        strategy=strategy,
+        strategy="none" if placement.workers == 1 else "ddp",
         trained_parameters=done["trained_parameters"],
     )
     return Trained(run_folder / ADAPTER_FOLDER, record, environment())
@@ -98,7 +97,6 @@ def plan_job(
         seed=train_block.seed,
         packing=resolve_packing(train_block, base_folder, examples),
         precision=resolve_precision(train_block.precision, placement.gpu),
-        strategy="fsdp" if block.parallel.strategy == "fsdp" else "ddp",
         gpu=placement.gpu,
         threads=placement.cpus,
     )

@@ -39,7 +39,6 @@ class Job:
     seed: int
     packing: bool
     precision: str
-    strategy: str
     gpu: bool
     threads: int
 
@@ -130,7 +129,6 @@ def build_trainer(job: Job, rows: list[dict[str, list[int]]]) -> Any:
         packing=False,
         dataloader_num_workers=0,
         ddp_find_unused_parameters=False,
-        **fsdp_settings(job),
     )
     trainer_class = trainer_type()
     return trainer_class(
@@ -142,20 +140,6 @@ def build_trainer(job: Job, rows: list[dict[str, list[int]]]) -> Any:
         peft_config=adapter,
         callbacks=[watcher_type()(Path(job.run_folder) / PROGRESS_FILE, rows)],
     )
-
-
-def fsdp_settings(job: Job) -> dict[str, Any]:
-    """FSDP2 through accelerate: parameters, gradients and optimizer state are split over the workers."""
-    if job.strategy != "fsdp":
-        return {}
-    return {
-        "fsdp": True,
-        "fsdp_config": {
-            "version": 2,
-            "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
-            "state_dict_type": "FULL_STATE_DICT",
-        },
-    }
 
 
 def trainer_type() -> type:

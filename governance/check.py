@@ -4,7 +4,7 @@ Every check answers PASS, FAIL or UNDECIDED with a sentence that can be quoted. 
 never a pass; a bound that lies on both sides of the threshold is UNDECIDED; only a bound decides.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,7 +17,8 @@ from tunegate_core.stats import detectable, items_to_settle, paired_interval, pa
 class CheckBlock(BaseModel):
     """The keys every check has."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # Strict: `margin: true` would be read as 1, and that margin passes everything.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
     id: Annotated[str, Field(pattern=NAME)]
     kind: str
@@ -67,11 +68,10 @@ def side_of(low: float | None, high: float | None, threshold: float) -> Outcome:
     return "FAIL" if high < threshold else "UNDECIDED"
 
 
-def find_evidence(evidence: Mapping[str, Evidence], block: CheckBlock) -> Evidence | None:
+def find_evidence(evidence: Sequence[Evidence], block: CheckBlock) -> list[Evidence]:
     """The evidence of the block's task and, where the block names one, its metric."""
-    found = evidence.get(block.task)
     metric = getattr(block, "metric", None)
-    return found if found is not None and metric in (None, found.metric) else None
+    return [item for item in evidence if item.task == block.task and metric in (None, item.metric)]
 
 
 def compare(block: ComparingBlock, evidence: Evidence, threshold: float, words: Mapping[Outcome, str]) -> CheckResult:
@@ -97,7 +97,7 @@ def compare(block: ComparingBlock, evidence: Evidence, threshold: float, words: 
         check=block.id,
         outcome=outcome,
         reason=f"{words[outcome]}: {describe(interval)} against the {pair.reference}{note}; "
-        f"the threshold is {100 * threshold:+.1f} points{settling}",
+        f"the threshold is {100 * threshold:+z.1f} points{settling}",
         interval=interval,
         threshold=threshold,
         detectable=detectable(spread.effective, max(variance, 1 / spread.n), block.confidence) if spread else None,
@@ -106,9 +106,12 @@ def compare(block: ComparingBlock, evidence: Evidence, threshold: float, words: 
 
 
 def reference_of(block: ComparingBlock, evidence: Evidence) -> tuple[PairedStatistics | None, str]:
-    """The paired statistics asked for. A route without a champion is compared with the base, and the reason says so."""
+    """The paired statistics asked for. A route without a champion is compared with the base, and the reason says so.
+
+    A champion that was examined but can't be compared is no reason to fall back: the pair is then missing.
+    """
     pairs = {pair.reference: pair for pair in evidence.pairs}
-    if block.against == "champion" and "champion" not in pairs:
+    if block.against == "champion" and "champion" not in {*pairs, *(arm.arm for arm in evidence.arms)}:
         return pairs.get("base"), " (the route has no champion yet)"
     return pairs.get(block.against), ""
 
@@ -119,8 +122,8 @@ def describe(interval: Interval) -> str:
         return f"not measured, n={interval.n}"
     clusters = f" in {interval.clusters} clusters" if interval.clusters != interval.n else ""
     return (
-        f"{100 * interval.value:+.1f} points, one-sided {100 * interval.confidence:g} % bounds "
-        f"{100 * interval.low:+.1f} to {100 * interval.high:+.1f}, n={interval.n}{clusters}"
+        f"{100 * interval.value:+z.1f} points, one-sided {100 * interval.confidence:g} % bounds "
+        f"{100 * interval.low:+z.1f} to {100 * interval.high:+z.1f}, n={interval.n}{clusters}"
     )
 
 

@@ -6,7 +6,7 @@ not just the first. No evidence is never a pass.
 
 from collections.abc import Mapping, Sequence
 
-from governance.check import ComparingBlock, find_evidence, not_measured
+from governance.check import CheckBlock, ComparingBlock, find_evidence, not_measured
 from governance.policy import Policy
 from tunegate_core.records import CheckResult, Evidence, Figure, Outcome, Record, Verdict
 from tunegate_core.stats import arm_interval, detectable
@@ -25,16 +25,11 @@ class Foresight(Record):
 
 def judge(policy: Policy, subject: str, evidence: Sequence[Evidence], attempt: int) -> Verdict:
     """The verdict on an adapter (`subject` is its tree). `attempt` counts the candidates judged on these items."""
-    by_task = {item.task: item for item in evidence}
     results = []
     for check, block in policy.blocks():
-        found = find_evidence(by_task, block)
-        if found is None:
-            results.append(not_measured(block, f"there is no evidence for the task '{block.task}'"))
-        elif _tells_nothing(found, subject):
-            results.append(not_measured(block, "the evidence is not about this adapter"))
-        else:
-            results.append(check.judge(block, found))
+        fitting = find_evidence(evidence, block)
+        why = _unfit(fitting, block, subject)
+        results.append(not_measured(block, why) if why else check.judge(block, fitting[0]))
     return Verdict(
         outcome=outcome_of(results),
         policy=policy.digest(),
@@ -73,10 +68,18 @@ def foresee(policy: Policy, sets: Mapping[str, tuple[int, int]]) -> list[Foresig
     return found
 
 
-def _tells_nothing(evidence: Evidence, subject: str) -> bool:
-    """Whether the evidence has no items or is about another adapter."""
-    candidates = [arm.subject for arm in evidence.arms if arm.arm == "candidate"]
-    return evidence.n == 0 or candidates != [subject]
+def _unfit(fitting: Sequence[Evidence], block: CheckBlock, subject: str) -> str | None:
+    """Why the evidence found for a check can't be judged; None when it can."""
+    if len(fitting) != 1:
+        metric = getattr(block, "metric", None)
+        what = f"the task '{block.task}'" + (f" and the metric '{metric}'" if metric else "")
+        return (
+            f"there is no evidence for {what}" if not fitting else f"{len(fitting)} pieces of evidence are for {what}"
+        )
+    if fitting[0].n == 0:
+        return f"the task '{block.task}' has no items"
+    candidates = [arm.subject for arm in fitting[0].arms if arm.arm == "candidate"]
+    return None if candidates == [subject] else "the evidence is not about this adapter"
 
 
 def _figures(evidence: Evidence) -> list[Figure]:

@@ -3,7 +3,7 @@
     Planned -> Trained -> Sealed -> Examined -> Judged -> Approved -> Released -> Retired | Revoked
 
 Judged PASS may be approved; FAIL ends in Refused; UNDECIDED may go back to Examined with more items. A person may
-refuse what was judged or approved. `Planned` holds the digests of the policy, its margins, the items and the champion,
+refuse what was judged PASS. `Planned` holds the digests of the policy, its margins, the items and the champion,
 so that nothing can be chosen after the answer is known. A candidate that judges an existing adapter goes from Planned
 to Sealed.
 
@@ -16,12 +16,11 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from governance.policy import ApprovalRule
 from tunegate_core.errors import BadInput, IntegrityError
-from tunegate_core.proof.approval import Decided, SignedDecision
-from tunegate_core.proof.keys import key_id, parse_public_key, verify_signature
+from tunegate_core.proof.approval import Decided, SignedDecision, is_over, verify_signer
 from tunegate_core.records import AdapterRecord, BaseModelRecord, DatasetRecord, Outcome, Record, TrainingRecord
 
 
@@ -165,24 +164,36 @@ def verify_decision(judged: Judged, decision: SignedDecision, at: str) -> Signed
         raise BadInput(
             f"{planned.subject} was started with key {planned.starter}; the policy asks for another person's approval"
         )
-    if decision.expires is not None and _time(at) >= _time(decision.expires):
+    verify_signer(decided(judged), decision)
+    if is_over(decision, at):
         raise BadInput(f"the approval by {decision.approver} expired at {decision.expires}; ask for a new one")
-    public = parse_public_key(decision.public_key.encode())
-    if key_id(public) != decision.approver:
-        raise IntegrityError(f"the decision names key {decision.approver} but carries {key_id(public)}")
-    payload, what = decided(judged).payload(decision), f"the decision by {decision.approver}"
-    verify_signature(public, payload, bytes.fromhex(decision.signature), what)
     return decision
 
 
+def holding(judged: Judged, at: str) -> tuple[SignedDecision, ...]:
+    """The approvals that have not expired at the time `at`, RFC 3339."""
+    return tuple(given for given in judged.approvals if not is_over(given, at))
+
+
 def replay(events: Iterable[LifecycleEvent]) -> AnyState:
-    """The state one candidate's events lead to. Raises IntegrityError for any other order than the arrows allow."""
+    """The state one candidate's events lead to.
+
+    Raises IntegrityError for events of two candidates, any other order than the arrows allow, and a body that is not
+    its kind's; BadInput for a decision that breaks the plan's rules.
+    """
     state: AnyState | None = None
+    subjects: set[str | None] = set()
     for event in events:
         arrow = ARROWS.get(event.kind)
         if arrow is None:
             raise IntegrityError(f"'{event.kind}' is no event of a candidate's life")
-        state = arrow(state, event)
+        subjects.add(event.subject)
+        if len(subjects) > 1:
+            raise IntegrityError(f"these are events of several candidates: {sorted(map(str, subjects))}")
+        try:
+            state = arrow(state, event)
+        except (ValidationError, TypeError) as error:  # TypeError: the body names what only the arrow may set
+            raise IntegrityError(f"{event.subject}: '{event.kind}' does not hold what it must: {error}") from error
     if state is None:
         raise IntegrityError("no events to replay")
     return state
@@ -226,8 +237,9 @@ def judge(state: AnyState | None, event: LifecycleEvent) -> Judged:
     if not isinstance(state, Examined):
         raise _out_of_order(state, event)
     return Judged(
-        planned=state.planned, before=state.digest(), adapter=state.adapter, evidence=state.evidence, **event.body
-    )
+        planned=state.planned, before=state.digest(), adapter=state.adapter, evidence=state.evidence,
+        approvals=(), **event.body,
+    )  # fmt: skip
 
 
 def decide(state: AnyState | None, event: LifecycleEvent) -> Judged | Refused:
@@ -237,24 +249,26 @@ def decide(state: AnyState | None, event: LifecycleEvent) -> Judged | Refused:
     approval = verify_decision(state, SignedDecision.model_validate(event.body), event.at)
     if approval.decision == "refuse":
         return Refused(planned=state.planned, before=state.digest(), by="person")
-    if any(given.approver == approval.approver for given in state.approvals):
+    still = holding(state, event.at)  # who approved and let it expire may approve again
+    if any(given.approver == approval.approver for given in still):
         raise BadInput(f"{approval.approver} has approved {state.planned.subject} already; another person is needed")
-    return Judged(**{**dict(state), "before": state.digest(), "approvals": (*state.approvals, approval)})
+    return Judged(**{**dict(state), "before": state.digest(), "approvals": (*still, approval)})
 
 
 def approve(state: AnyState | None, event: LifecycleEvent) -> Approved:
     """Judged PASS -> Approved, when enough approvals that still hold were given."""
     if not isinstance(state, Judged) or state.outcome != "PASS":
         raise _out_of_order(state, event)
-    holding = tuple(verify_decision(state, approval, event.at) for approval in state.approvals)
-    if len(holding) < state.planned.approvals.required:
+    still, required = holding(state, event.at), state.planned.approvals.required
+    if len(still) < required:
+        over = len(state.approvals) - len(still)
         raise BadInput(
-            f"{state.planned.subject} has {len(holding)} approvals; the policy asks for "
-            f"{state.planned.approvals.required}"
+            f"{state.planned.subject} has {len(still)} approvals; the policy asks for {required}"
+            + (f"; {over} expired and must be given again" if over else "")
         )
     return Approved(
         planned=state.planned, before=state.digest(), adapter=state.adapter, evidence=state.evidence,
-        verdict=state.verdict, approvals=holding,
+        verdict=state.verdict, approvals=still,
     )  # fmt: skip
 
 
@@ -266,10 +280,13 @@ def refuse(state: AnyState | None, event: LifecycleEvent) -> Refused:
 
 
 def release(state: AnyState | None, event: LifecycleEvent) -> Released:
-    """Approved -> Released."""
+    """Approved -> Released, on the route that was planned."""
     if not isinstance(state, Approved):
         raise _out_of_order(state, event)
-    return Released(planned=state.planned, before=state.digest(), adapter=state.adapter, **event.body)
+    released = Released(planned=state.planned, before=state.digest(), adapter=state.adapter, **event.body)
+    if released.route != state.planned.route:
+        raise IntegrityError(f"{event.subject} was planned for {state.planned.route!r}, not for {released.route!r}")
+    return released
 
 
 def retire(state: AnyState | None, event: LifecycleEvent) -> Retired:
@@ -304,10 +321,6 @@ ARROWS: dict[str, Callable[[AnyState | None, LifecycleEvent], AnyState]] = {
 def expiry(at: datetime, days: int | None) -> str | None:
     """When an approval given at `at` stops to count, RFC 3339; None for never."""
     return None if days is None else (at + timedelta(days=days)).isoformat()
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)
 
 
 def _out_of_order(state: AnyState | None, event: LifecycleEvent) -> IntegrityError:

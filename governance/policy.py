@@ -8,9 +8,9 @@ intersection-union test: every check must pass, so no correction for their numbe
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from governance.check import Check, CheckBlock
 from tunegate_core import registry
@@ -24,9 +24,9 @@ CHECKS = "governance.checks"
 class ApprovalRule(Record):
     """Whose yes is needed after a PASS. `expires_days`: how long an approval counts; None: for ever."""
 
-    required: int = Field(default=1, ge=0, le=20)
+    required: int = Field(default=1, ge=0, le=20, strict=True)  # strict: `required: no` is a mistake, not 0
     four_eyes: bool = True  # never the one who started the run
-    expires_days: int | None = Field(default=30, ge=1)
+    expires_days: int | None = Field(default=30, ge=1, strict=True)
 
 
 class Policy(Record):
@@ -63,13 +63,14 @@ class _File(BaseModel):
     checks: list[_KindOnly] = Field(min_length=1)
     approvals: ApprovalRule = ApprovalRule()
 
-    @model_validator(mode="after")
-    def ids_once(self) -> Self:
-        ids = [(check.model_extra or {}).get("id") for check in self.checks]
-        twice = sorted({str(name) for name in ids if ids.count(name) > 1})
+    @field_validator("checks")
+    @classmethod
+    def ids_once(cls, checks: list[_KindOnly]) -> list[_KindOnly]:
+        ids = [(check.model_extra or {}).get("id") for check in checks]
+        twice = sorted({str(name) for name in ids if name is not None and ids.count(name) > 1})
         if twice:
             raise ValueError(f"check ids must differ; given twice: {', '.join(twice)}")
-        return self
+        return checks
 
 
 def load_policy(path: Path) -> Policy:
@@ -82,8 +83,10 @@ def load_policy(path: Path) -> Policy:
         try:
             plugin = load_check(file.checks[index].kind)
             blocks.append(validate(plugin.block, entry, here, path, PolicyError).model_dump(mode="json"))
-        except BadInput as error:
+        except PolicyError as error:
             problems.append(f"checks[{index}]: {error}")
+        except BadInput as error:
+            problems.append(f"checks[{index}]: {path}, line {here[('kind',)]}: {error}")
     if problems:
         raise PolicyError("\n".join(problems))
     return Policy(name=file.name, rule=file.rule, checks=tuple(blocks), approvals=file.approvals)
@@ -91,6 +94,10 @@ def load_policy(path: Path) -> Policy:
 
 def load_check(kind: str) -> Check:
     """The plug-in of a kind of check (`non-inferior` is `governance/checks/non_inferior.py`)."""
+    known = [name.replace("_", "-") for name in registry.names(CHECKS)]
+    if kind not in known:
+        hint = registry.nearest(kind, known)
+        raise BadInput(f"there is no kind of check '{kind}'{hint}; there are: {', '.join(known)}")
     plugin: Check = registry.load(CHECKS, kind.replace("-", "_"))
     return plugin
 

@@ -21,7 +21,7 @@ class NonInferior:
 
     def threshold(self, block: CheckBlock) -> float:
         """Minus the margin."""
-        return -ComparingBlock.model_validate(block.model_dump()).margin
+        return 0.0 - ComparingBlock.model_validate(block.model_dump()).margin
 
     def judge(self, block: CheckBlock, evidence: Evidence) -> CheckResult:
         """Judge the paired difference."""

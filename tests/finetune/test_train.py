@@ -38,14 +38,14 @@ def examples(tiny_base: Path, chats: Any) -> list[Encoded]:
     return [renderer.encode(row, 128) for row in read_rows(DataBlock(source=str(path)))]
 
 
-def block(workers: int = 1, strategy: str = "auto", **changes: Any) -> FinetuneBlock:
+def block(workers: int = 1, **changes: Any) -> FinetuneBlock:
     settings = {"steps": 6, "rows_per_step": 4, "learning_rate": 5e-3, "max_length": 128, "checkpoint_steps": 2}
     return FinetuneBlock(
         base=BaseBlock(model="m"),
         data=DataBlock(source="d.jsonl"),
         lora=LoraBlock(rank=4),
         train=TrainBlock.model_validate({**settings, "precision": "float32", **changes}),
-        parallel=ParallelBlock(workers=workers, device="cpu", strategy=strategy),
+        parallel=ParallelBlock(workers=workers, device="cpu"),
     )
 
 

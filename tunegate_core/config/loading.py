@@ -135,7 +135,7 @@ def _problem(model: type[BaseModel], item: Any, raw: Any, lines: dict[Path_, int
     where = tuple(part for part in item["loc"] if part in _keys(raw, item["loc"]) or not _is_branch(part))
     if item["type"] == "invalid_key":
         where = (*where[:-1], str(where[-1]))
-    line = next((lines[where[:length]] for length in range(len(where), 0, -1) if where[:length] in lines), 1)
+    line = next((lines[where[:length]] for length in range(len(where), -1, -1) if where[:length] in lines), 1)
     if item["type"] == "extra_forbidden":
         hint = nearest(str(where[-1]), _known_keys(model, where[:-1], item["loc"]))
         return f"{path}, line {line}: unknown key {dotted(where)}{hint}"

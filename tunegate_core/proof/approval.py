@@ -46,19 +46,32 @@ def verify_approvals(
     Raises IntegrityError for a signature that does not verify, a refusal, or too few.
     """
     for decision in decisions:
-        public_raw = _public_key(decision)
-        if decision.approver != key_id(public_raw):
-            raise IntegrityError(f"an approval names the key {decision.approver} but carries {key_id(public_raw)}")
-        if not _is_hex(decision.signature):
-            raise IntegrityError(f"the approval by {decision.approver} carries no signature in hex")
-        signature = bytes.fromhex(decision.signature)
-        verify_signature(public_raw, decided.payload(decision), signature, f"the approval by {decision.approver}")
+        verify_signer(decided, decision)
         if decision.decision != "approve":
             raise IntegrityError(f"{decided.subject} was refused by {decision.approver}")
-    people = {decision.approver for decision in decisions if not _is_over(decision.expires, at)} - {barred}
+    people = {decision.approver for decision in decisions if not is_over(decision, at)} - {barred}
     if len(people) < required:
         raise IntegrityError(f"{decided.subject} has {len(people)} approvals that count; its plan asks for {required}")
     return len(people)
+
+
+def verify_signer(decided: Decided, decision: SignedDecision) -> None:
+    """Raises IntegrityError unless the approver's own key signed this decision about exactly this."""
+    public_raw = _public_key(decision)
+    if decision.approver != key_id(public_raw):
+        raise IntegrityError(f"an approval names the key {decision.approver} but carries {key_id(public_raw)}")
+    if not _is_hex(decision.signature):
+        raise IntegrityError(f"the approval by {decision.approver} carries no signature in hex")
+    signature = bytes.fromhex(decision.signature)
+    verify_signature(public_raw, decided.payload(decision), signature, f"the approval by {decision.approver}")
+
+
+def is_over(decision: SignedDecision, at: str) -> bool:
+    """Whether the decision had expired at `at` (RFC 3339). Raises IntegrityError for times that can't be compared."""
+    try:
+        return decision.expires is not None and datetime.fromisoformat(at) >= datetime.fromisoformat(decision.expires)
+    except (ValueError, TypeError) as error:
+        raise IntegrityError(f"an approval's times can't be compared: {at!r}, {decision.expires!r}") from error
 
 
 def _public_key(decision: SignedDecision) -> bytes:
@@ -70,10 +83,3 @@ def _public_key(decision: SignedDecision) -> bytes:
 
 def _is_hex(text: str) -> bool:
     return len(text) % 2 == 0 and set(text) <= set("0123456789abcdef")
-
-
-def _is_over(expires: str | None, at: str) -> bool:
-    try:
-        return expires is not None and datetime.fromisoformat(at) >= datetime.fromisoformat(expires)
-    except (ValueError, TypeError) as error:
-        raise IntegrityError(f"an approval's times can't be compared: {at!r}, {expires!r}") from error

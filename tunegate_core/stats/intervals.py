@@ -6,17 +6,20 @@
 Yes/no scores, two arms: Tango's score interval for the difference of paired proportions (Tango 1998, Statistics in
 Medicine 17:891), on counts divided by the design effect (Rao and Scott 1992, Biometrics 48:577). The design effect is
 the clustered variance of the mean difference (Miller 2024, arXiv 2411.00640, section 2.2) over the variance of
-independent items, at least 1. Where no item differs it can't be estimated, and the clusters count as the items.
+independent items, at least 1. It can't be told from a few clusters that differ from the rest: below 20 of them no
+more items count than there are clusters. (Else items that go wrong together in rare clusters, which a small set may
+miss, look independent, and a candidate at the margin passes up to seven times too often.)
 
 Yes/no scores, one arm: Wilson's score interval (Wilson 1927) on the same effective number of items.
 
-Other scores: the clustered standard error with Student's t at G - 1 degrees of freedom, from 10 clusters on.
+Other scores: the standard error at the effective number of items with Student's t at G - 1 degrees of freedom, from
+10 clusters on.
 
 With clusters of more than one item the quantile is Student's t at G - 1 degrees of freedom, otherwise the normal one.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal
@@ -24,6 +27,7 @@ from typing import Literal
 from tunegate_core.records import ArmStatistics, Cluster, Interval, PairedStatistics
 
 MIN_CLUSTERS = 10
+MIN_DIFFERING = 20
 Scale = Literal["binary", "real"]
 
 
@@ -86,12 +90,20 @@ def clustered(clusters: Sequence[tuple[float, float, float]]) -> Spread | None:
     item_variance = squares / (n - 1)
     between = math.fsum((total - size * mean) ** 2 for size, total, _ in kept) * groups / (groups - 1)
     se = math.sqrt(max(between, 0.0)) / n
-    independent = item_variance / n
-    if independent <= 1e-12:
-        return Spread(n, groups, mean, se, float(groups), item_variance)
     # Where every item is its own cluster the two variances are the same number but for rounding.
-    effect = 1.0 if groups == n else max(1.0, se * se / independent)
-    return Spread(n, groups, mean, se, n / effect, item_variance)
+    is_single = groups == n or item_variance <= 1e-12
+    effective = n if is_single else n / max(1.0, se * se * n / item_variance)
+    if _differing(kept) < MIN_DIFFERING:
+        effective = min(effective, groups)
+    return Spread(n, groups, mean, se, float(effective), item_variance)
+
+
+def _differing(clusters: Sequence[tuple[float, float, float]]) -> int:
+    """Clusters with an item unlike most items, where each item is 1, 0 or -1 (for other scores: is not 0)."""
+    kinds = [((square + total) / 2, size - square, (square - total) / 2) for size, total, square in clusters]
+    sums = [math.fsum(counts) for counts in zip(*kinds, strict=True)]
+    usual = sums.index(max(sums))
+    return sum(counts[usual] < size - 1e-9 for counts, (size, _, _) in zip(kinds, clusters, strict=True))
 
 
 def discordant(clusters: Sequence[Cluster]) -> tuple[float, float]:
@@ -143,7 +155,7 @@ def quantile(spread: Spread, confidence: float) -> float:
 def _student(spread: Spread, t: float, confidence: float) -> Interval:
     if spread.clusters < MIN_CLUSTERS or spread.item_variance <= 1e-12:
         return _not_measured(confidence, spread.n, spread.clusters)
-    half = t * max(spread.se, math.sqrt(spread.item_variance / spread.n))
+    half = t * math.sqrt(spread.item_variance / spread.effective)
     return _interval(spread, spread.mean - half, spread.mean + half, confidence, "clustered t")
 
 
@@ -165,11 +177,11 @@ def _rounded(value: float) -> float:
     return round(value, 10)
 
 
-def _root(score: object, low: float, high: float, target: float) -> float:
+def _root(score: Callable[[float], float], low: float, high: float, target: float) -> float:
     """Where the falling function `score` takes the value `target`, by bisection to 1e-12."""
     while high - low > 1e-12:
         middle = (low + high) / 2
-        if score(middle) > target:  # type: ignore[operator]
+        if score(middle) > target:
             low = middle
         else:
             high = middle

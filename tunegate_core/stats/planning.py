@@ -23,18 +23,12 @@ def items_to_settle(
 ) -> int | None:
     """Items for the bound to clear the threshold with 80 % power, if the value stays as seen; None when it lies on it.
 
-    `variance` is one item's, `effect` the design effect of clusters.
+    `variance` is one item's, `effect` the design effect of clusters (Miller 2024, arXiv 2411.00640, equation 9).
     """
     distance = abs(value - threshold)
     if distance < 1e-6:
         return None
     return math.ceil(effect * variance * (_z(confidence) / distance) ** 2)
-
-
-def miller_items(omega_sq: float, delta: float, alpha: float, power: float) -> float:
-    """Questions for a two-sided paired test (Miller 2024, arXiv 2411.00640, equation 9), noise-free scores."""
-    z = NormalDist().inv_cdf(1 - alpha / 2) + NormalDist().inv_cdf(power)
-    return z * z * omega_sq / delta**2
 
 
 def _z(confidence: float) -> float:
