@@ -68,12 +68,10 @@ def estimate(block: FinetuneBlock, prepared: Prepared, shape: Shape, found: Plan
     trainable = trainable_parameters(shape, block.lora.rank)
     steps = steps_of(block.train, rows)
     tokens = tokens_of(steps, block.train.rows_per_step, rows, prepared.record.tokens)
-    sharded = found.placement.workers if block.parallel.strategy == "fsdp" else 1
     load = Load(
         tokens=found.rows * longest,
         scored=min(LOGITS_AT_ONCE, found.rows * longest),
         element=2 if found.low else FLOAT32_BYTES,
-        shards=sharded,
     )
     return Estimate(
         trainable=trainable,

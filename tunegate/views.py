@@ -42,6 +42,7 @@ def coloured(outcome: str | None) -> str:
 def overview(out: Console, value: dict[str, Any]) -> None:
     """Candidates and releases, then routes."""
     table = Table("version", "state", "verdict", "attempt", "route", "adapter", "planned at", box=None)
+    table.columns[0].no_wrap, table.columns[0].overflow = True, "fold"
     for row in value["candidates"]:
         table.add_row(
             row["version"], row["state"], coloured(row["verdict"]), str(row["attempt"]), row["route"],

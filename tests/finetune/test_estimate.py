@@ -58,9 +58,9 @@ def test_memory_has_the_vocabulary_term() -> None:
     assert memory_of(large, 1, Load(tokens=8192, scored=8192, element=2)).logits > 9e9
 
 
-def test_fsdp_splits_the_weights_and_a_measurement_beats_the_formula() -> None:
-    memory = memory_of(SHAPE, 2, Load(tokens=10, scored=5, element=2, shards=2), measured_activations=7.5)
-    assert (memory.weights, memory.activations) == (1000, 75)
+def test_a_measurement_beats_the_formula() -> None:
+    memory = memory_of(SHAPE, 2, Load(tokens=10, scored=5, element=2), measured_activations=7.5)
+    assert (memory.weights, memory.activations) == (2000, 75)
 
 
 def test_disk_and_seconds() -> None:

@@ -95,6 +95,111 @@ def test_what_was_lost_counts_even_without_a_reason(tmp_path: Path) -> None:
     assert outcomes(policy(tmp_path), evidence(80, 2, 400, n=700))["seen"] == "FAIL"
 
 
+ONE = """\
+name: p
+checks:
+  - {{id: only, kind: {kind}, task: t, {keys}}}
+"""
+
+
+def against(pair: str, gained: int, lost: int, same: int) -> PairedStatistics:
+    """The pair of such evidence, against another reference."""
+    return evidence(gained, lost, same).pairs[0].model_copy(update={"reference": pair})
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys", "counts", "expected"),
+    [
+        ("superior", "margin: 0.0", (60, 5, 200), "PASS"),
+        ("superior", "margin: 0.0", (5, 60, 200), "FAIL"),
+        ("superior", "margin: 0.0", (6, 5, 200), "UNDECIDED"),
+        ("superior", "margin: 0.1", (30, 5, 400), "FAIL"),
+        ("superior", "margin: 0.0", (0, 0, 200), "UNDECIDED"),
+        ("non-inferior", "margin: 0.05", (20, 20, 2000), "PASS"),
+        ("non-inferior", "margin: 0.05", (0, 60, 200), "FAIL"),
+        ("non-inferior", "margin: 0.05", (10, 12, 100), "UNDECIDED"),
+        ("non-inferior", "margin: 0.05", (0, 0, 20), "UNDECIDED"),  # "no difference seen" is not enough
+        ("non-inferior", "margin: 0.05", (0, 0, 200), "PASS"),
+        ("at-least", "bound: 0.5", (60, 5, 200), "PASS"),
+        ("at-least", "bound: 0.9", (5, 60, 60), "FAIL"),
+        ("at-least", "bound: 0.5", (6, 5, 0), "UNDECIDED"),
+        ("at-most", "bound: 0.5", (5, 200, 5), "PASS"),
+        ("at-most", "bound: 0.5", (60, 5, 200), "FAIL"),
+        ("at-most", "bound: 0.5", (6, 5, 0), "UNDECIDED"),
+        ("measured", "share: 0.99", (6, 5, 100), "PASS"),
+    ],
+)
+def test_each_kind_has_its_sides(
+    kind: str, keys: str, counts: tuple[int, int, int], expected: str, tmp_path: Path
+) -> None:
+    verdict = judge(policy(tmp_path, ONE.format(kind=kind, keys=keys)), SUBJECT, [evidence(*counts)], 1)
+    assert verdict.outcome == verdict.results[0].outcome == expected
+    assert verdict.results[0].reason
+    assert verdict.results[0].threshold is not None
+
+
+def test_measured_is_exact_at_its_share(tmp_path: Path) -> None:
+    """93 of 100 is 93 %, in floating point too."""
+    for n in (10, 93, 99):
+        found = policy(tmp_path, ONE.format(kind="measured", keys=f"share: {n / 100}"))
+        assert outcomes(found, evidence(n, 0, 0, n=100)) == {"only": "PASS"}
+        assert outcomes(found, evidence(n, 0, 0, n=101)) == {"only": "FAIL"}
+
+
+def test_the_champion_is_the_one_compared_with(tmp_path: Path) -> None:
+    found = policy(tmp_path, ONE.format(kind="non-inferior", keys="against: champion, margin: 0.05"))
+    pairs = (against("base", 80, 2, 400), against("champion", 2, 80, 400))
+    result = judge(found, SUBJECT, [evidence(80, 2, 400, pairs=pairs)], 1).results[0]
+    assert result.outcome == "FAIL"
+    assert "against the champion" in result.reason
+    assert "no champion yet" not in result.reason
+
+
+def test_a_champion_that_was_not_compared_is_not_replaced_by_the_base(tmp_path: Path) -> None:
+    found = policy(tmp_path, ONE.format(kind="non-inferior", keys="against: champion, margin: 0.05"))
+    good = evidence(80, 2, 400)
+    champion = good.arms[1].model_copy(update={"arm": "champion"})
+    result = judge(found, SUBJECT, [good.model_copy(update={"arms": (*good.arms, champion)})], 1).results[0]
+    assert result.outcome == "UNDECIDED"
+    assert "no evidence against the champion" in result.reason
+
+
+def test_two_pieces_of_evidence_for_one_check_are_not_chosen_from(tmp_path: Path) -> None:
+    found = policy(tmp_path, ONE.format(kind="superior", keys="margin: 0.0"))
+    good, bad = evidence(80, 2, 400), evidence(2, 80, 400, metric="other")
+    for given in ([good, bad], [bad, good]):
+        result = judge(found, SUBJECT, given, 1).results[0]
+        assert result.outcome == "UNDECIDED"
+        assert "2 pieces of evidence" in result.reason
+    named = policy(tmp_path, ONE.format(kind="superior", keys="margin: 0.0, metric: acc"))
+    assert outcomes(named, good, bad) == outcomes(named, bad, good) == {"only": "PASS"}
+    other = policy(tmp_path, ONE.format(kind="superior", keys="margin: 0.0, metric: f1"))
+    assert "the metric 'f1'" in judge(other, SUBJECT, [good, bad], 1).results[0].reason
+
+
+def test_evidence_that_claims_items_but_holds_none_never_passes(tmp_path: Path) -> None:
+    empty = evidence(0, 0, 0, n=500)
+    assert outcomes(policy(tmp_path), empty) == {"better": "UNDECIDED", "not-worse": "UNDECIDED", "seen": "FAIL"}
+
+
+def test_nothing_is_minus_zero_in_a_reason(tmp_path: Path) -> None:
+    found = policy(tmp_path, ONE.format(kind="non-inferior", keys="margin: 0.0"))
+    for lower in (True, False):
+        assert "-0.0" not in judge(found, SUBJECT, [evidence(9, 9, 50, higher_is_better=lower)], 1).results[0].reason
+
+
+def test_a_verdict_depends_on_all_it_speaks_of(tmp_path: Path) -> None:
+    found, good = policy(tmp_path), evidence(80, 2, 400)
+    seen = {
+        judge(found, SUBJECT, [good], 1).digest(),
+        judge(found, SUBJECT, [good], 2).digest(),
+        judge(found, SUBJECT, [evidence(80, 2, 401)], 1).digest(),
+        judge(policy(tmp_path, POLICY.replace("0.05", "0.06")), SUBJECT, [good], 1).digest(),
+    }
+    assert len(seen) == 4
+    assert [figure.arm for figure in judge(found, SUBJECT, [good], 1).figures] == ["candidate", "base"]
+
+
 def test_the_verdict_repeats(tmp_path: Path) -> None:
     one, other = (judge(policy(tmp_path), SUBJECT, [evidence(80, 2, 400)], 1).digest() for _ in range(2))
     assert one == other
