@@ -3,7 +3,8 @@
 from typing import Any, Literal
 
 from governance.keys import load_or_create
-from governance.lifecycle import Judged, Planned, decided, expiry
+from governance.ledger.event import format_time
+from governance.lifecycle import Judged, Planned, decided, expiry, holding
 from tunegate import steps
 from tunegate.house import House, make_folder
 from tunegate.recording import append, record_once, standing
@@ -31,7 +32,7 @@ def approve(house: House, subject: str, person: str, reason: str) -> str:
         steps.publish(house, planned)
     state = standing(house, subject).state
     if isinstance(state, Judged):
-        missing = planned.approvals.required - len(state.approvals)
+        missing = planned.approvals.required - len(holding(state, format_time(house.clock())))
         return f"approved; {subject} waits for {missing} more"
     return f"approved; {subject} is {type(state).__name__.lower()} on the route {planned.route}"
 
@@ -69,7 +70,9 @@ def _decide(house: House, subject: str, person: str, reason: str, decision: Lite
         signature="",
     )
     signed = draft.model_copy(update={"signature": key.sign(decided(state).payload(draft)).hex()})
+    # An approval that expired may be given again, so its end is part of what makes it one event.
+    decision_key = f"{subject}/approval/{key.key_id}/{draft.expires}"
     with house.ledger.write() as tx:
-        append(house, tx, subject, "approval", signed.model_dump(mode="json"), f"{subject}/approval/{key.key_id}")
+        append(house, tx, subject, "approval", signed.model_dump(mode="json"), decision_key)
     house.ledger.checkpoint()
     return state.planned

@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from governance.lifecycle import Approved, Judged, Planned
+from governance.ledger.event import format_time
+from governance.lifecycle import Approved, Judged, Planned, holding
 from tunegate.house import House
 from tunegate.planning import Inputs, recall_tasks
 from tunegate.recording import record_once, standing
@@ -116,7 +117,7 @@ def settle(house: House, planned: Planned) -> None:
         return
     if state.outcome == "FAIL":
         record_once(house, planned.subject, "refused", lambda: {"verdict": state.verdict})
-    elif state.outcome == "PASS" and len(state.approvals) >= planned.approvals.required:
+    elif state.outcome == "PASS" and len(holding(state, format_time(house.clock()))) >= planned.approvals.required:
         record_once(house, planned.subject, "approved", lambda: {"verdict": state.verdict})
 
 

@@ -12,7 +12,7 @@ from tunegate_core.errors import PolicyError
 from tunegate_core.records import ArmStatistics, Cluster, Evidence, PairedStatistics
 from tunegate_core.registry import names
 
-KINDS = names("governance.checks")
+KINDS = [name.replace("_", "-") for name in names("governance.checks")]
 ADAPTER = "sha256:" + "a" * 64
 OTHER = "sha256:" + "b" * 64
 NOTHING = Cluster(n=0, candidate=0, reference=0, cross=0, candidate_sq=0, reference_sq=0)
@@ -75,6 +75,6 @@ def test_a_policy_without_checks_can_not_be_made() -> None:
 def policy(kind: str) -> Policy:
     """A policy of one check, its required figures filled in."""
     fields = load_check(kind).block.model_fields
-    given: dict[str, Any] = {"id": "only", "kind": kind.replace("_", "-"), "task": "facts"}
+    given: dict[str, Any] = {"id": "only", "kind": kind, "task": "facts"}
     figures = {name: 0.05 for name, field in fields.items() if field.is_required() and name not in given}
     return Policy(name="p", checks=(given | figures,))
