@@ -244,7 +244,8 @@ def follow(path: Path, steps: int, progress: Progress, stop: threading.Event) ->
     seen = 0
     while True:
         ended = stop.wait(POLL_SECONDS)
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        # The last piece is empty, or a line that is still being written.
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.is_file() else []
         for line in lines[seen:]:
             entry = json.loads(line)
             progress("training", entry["step"], steps, loss=entry["loss"], tokens_per_s=entry["tokens_per_s"])
