@@ -1,8 +1,12 @@
-"""The candidate's own score against a fixed bound, for `at-least` and `at-most`."""
+"""The candidate's own score against a fixed bound, for `at-least` and `at-most`.
 
-from governance.check import BoundBlock, describe, not_measured, side_of, turned
-from tunegate_core.records import CheckResult, Evidence
-from tunegate_core.stats import arm_interval
+An item without a score is not in the share. So that nothing is gained by silence, a PASS must also stand when each such
+item counts as the worst score of the scale from 0 to 1.
+"""
+
+from governance.check import BoundBlock, items_of, measured_items, not_measured, power, side_of, turned
+from tunegate_core.records import ArmStatistics, CheckResult, Evidence, Interval, Outcome
+from tunegate_core.stats import arm_interval, arm_spread
 
 
 def judge_bound(block: BoundBlock, evidence: Evidence, most: bool) -> CheckResult:
@@ -10,16 +14,47 @@ def judge_bound(block: BoundBlock, evidence: Evidence, most: bool) -> CheckResul
     arm = next((arm for arm in evidence.arms if arm.arm == "candidate"), None)
     if arm is None:
         return not_measured(block, "the evidence has no candidate")
-    interval = arm_interval(arm, evidence.scale, block.confidence)
-    if interval.value is None:
-        return not_measured(block, f"{interval.n} items in {interval.clusters} clusters are too few for an interval")
-    seen = turned(interval) if most else interval
-    outcome = side_of(seen.low, seen.high, -block.bound if most else block.bound)
-    wanted = f"at {'most' if most else 'least'} {100 * block.bound:.1f}"
+    interval, spread = arm_interval(arm, evidence.scale, block.confidence), arm_spread(arm, evidence.scale)
+    if interval.value is None or interval.low is None or spread is None:
+        return not_measured(block, f"{items_of(interval)} is too little, or too much alike, for an interval")
+    outcome = _side(interval, block.bound, most)
+    silent = max(0, evidence.n - measured_items(arm)) if outcome == "PASS" else 0
+    if silent:
+        worst = arm_interval(counted_as_worst(arm, silent, most), evidence.scale, block.confidence)
+        outcome = "PASS" if _side(worst, block.bound, most) == "PASS" else "UNDECIDED"
+    found, needed = power(spread, evidence.scale, interval.value, block.bound, block.confidence)
+    needed = None if outcome != "UNDECIDED" or silent else needed
+    told = f"; about {needed} items would settle it" if needed else ""
+    if silent:
+        told = f"; {silent} items without a score {'count' if outcome == 'PASS' else 'may count'} against it"
     return CheckResult(
         check=block.id,
         outcome=outcome,
-        reason=f"{evidence.metric} is {describe(interval)}; wanted is {wanted}",
+        reason=f"{evidence.metric} is {score(interval)}; wanted is at {'most' if most else 'least'} "
+        f"{100 * block.bound:.1f}{told}",
         interval=interval,
         threshold=block.bound,
+        detectable=found,
+        items_to_settle=needed,
     )
+
+
+def counted_as_worst(arm: ArmStatistics, items: int, most: bool) -> ArmStatistics:
+    """The arm with that many more items, each with the worst score: 1 where little is wanted, else 0."""
+    worst = (1, 1.0, 1.0) if most else (1, 0.0, 0.0)
+    return arm.model_copy(update={"clusters": arm.clusters + (worst,) * items})
+
+
+def score(interval: Interval) -> str:
+    """`81.2 %, one-sided 95 % bounds 75.0 to 86.1, n=130 in 65 clusters`."""
+    if interval.value is None or interval.low is None or interval.high is None:
+        return f"not measured, {items_of(interval)}"
+    return (
+        f"{100 * interval.value:.1f} %, one-sided {100 * interval.confidence:g} % bounds {100 * interval.low:.1f} to "
+        f"{100 * interval.high:.1f}, {items_of(interval)}"
+    )
+
+
+def _side(interval: Interval, bound: float, most: bool) -> Outcome:
+    seen = turned(interval) if most else interval
+    return side_of(seen.low, seen.high, -bound if most else bound)

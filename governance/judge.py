@@ -6,12 +6,16 @@ not just the first. No evidence is never a pass.
 
 from collections.abc import Mapping, Sequence
 
-from governance.check import CheckBlock, ComparingBlock, find_evidence, not_measured
+from governance.check import BoundBlock, Check, CheckBlock, ComparingBlock, find_evidence, not_measured
+from governance.holm import HOLM, corrected
 from governance.policy import Policy
 from tunegate_core.records import CheckResult, Evidence, Figure, Outcome, Record, Verdict
 from tunegate_core.stats import arm_interval, detectable
 
+TESTS = (ComparingBlock, BoundBlock)  # checks that test a score; others count
 FIGURE_CONFIDENCE = 0.95
+DISCORDANCE = (0.1, 0.2)  # shares of items that a small adapter answers differently from its base, few and many
+WORST_VARIANCE = 0.25  # of a yes/no score
 
 
 class Foresight(Record):
@@ -25,11 +29,16 @@ class Foresight(Record):
 
 def judge(policy: Policy, subject: str, evidence: Sequence[Evidence], attempt: int) -> Verdict:
     """The verdict on an adapter (`subject` is its tree). `attempt` counts the candidates judged on these items."""
-    results = []
-    for check, block in policy.blocks():
-        fitting = find_evidence(evidence, block)
-        why = _unfit(fitting, block, subject)
-        results.append(not_measured(block, why) if why else check.judge(block, fitting[0]))
+    blocks = policy.blocks()
+    results = [_judge_check(check, block, subject, evidence) for check, block in blocks]
+    if policy.rule == HOLM:
+        alphas = {i: 1 - block.confidence for i, (_, block) in enumerate(blocks) if isinstance(block, TESTS)}
+
+        def judge_at(index: int, level: float) -> CheckResult:
+            check, block = blocks[index]
+            return _judge_check(check, block.model_copy(update={"confidence": 1 - level}), subject, evidence)
+
+        results = corrected(results, alphas, judge_at)
     return Verdict(
         outcome=outcome_of(results),
         policy=policy.digest(),
@@ -50,22 +59,36 @@ def outcome_of(results: Sequence[CheckResult]) -> Outcome:
 
 
 def foresee(policy: Policy, sets: Mapping[str, tuple[int, int]]) -> list[Foresight]:
-    """For each comparing check, the smallest difference its items can detect. `sets`: task -> (items, clusters)."""
-    found = []
-    for check, block in policy.blocks():
-        if not isinstance(block, ComparingBlock) or block.task not in sets:
-            continue
-        n, clusters = sets[block.task]
-        least = detectable(n, confidence=block.confidence)
-        margin = abs(check.threshold(block))
-        weak = least is None or (margin > 0 and least > margin)
-        what = f"{n} items in {clusters} clusters can show a difference of " + (
-            f"{100 * least:.1f} points (80 % power, 20 % of items answered differently)" if least else "nothing"
-        )
-        if weak:
-            what += f"; the margin is {100 * margin:.1f} points, so an equal candidate may end UNDECIDED"
-        found.append(Foresight(check=block.id, detectable=least, warning=weak, what=what))
-    return found
+    """For each check that tests a score, the smallest difference its items can detect. `sets`: task -> (items,
+    clusters); the items of a cluster are taken as independent, so the truth may be worse."""
+    return [
+        _foresee(block, check.threshold(block), *sets[block.task])
+        for check, block in policy.blocks()
+        if isinstance(block, TESTS) and block.task in sets
+    ]
+
+
+def _foresee(block: ComparingBlock | BoundBlock, threshold: float, n: int, clusters: int) -> Foresight:
+    is_bound = isinstance(block, BoundBlock)
+    few, many = (detectable(n, v, block.confidence) for v in ((WORST_VARIANCE,) * 2 if is_bound else DISCORDANCE))
+    if few is None or many is None:
+        return Foresight(check=block.id, detectable=None, warning=True, what="no items: nothing can be shown")
+    span = f"{100 * many:.1f} points (80 % power)"
+    if not is_bound:
+        span = f"{100 * few:.1f} to {100 * many:.1f} points (80 % power, 10 to 20 % of items answered differently)"
+    is_weak = not is_bound and 0 < -threshold < many
+    what = f"{n} items in {clusters} clusters can show a difference of {span}"
+    if is_weak:
+        what += f"; the margin is {-100 * threshold:.1f} points, so an equal candidate may end UNDECIDED"
+    elif not is_bound and threshold >= 0:
+        what += f"; to pass with that power a candidate must be better by {100 * (threshold + many):.1f}"
+    return Foresight(check=block.id, detectable=many, warning=is_weak, what=what)
+
+
+def _judge_check(check: Check, block: CheckBlock, subject: str, evidence: Sequence[Evidence]) -> CheckResult:
+    fitting = find_evidence(evidence, block)
+    why = _unfit(fitting, block, subject)
+    return not_measured(block, why) if why else check.judge(block, fitting[0])
 
 
 def _unfit(fitting: Sequence[Evidence], block: CheckBlock, subject: str) -> str | None:

@@ -7,9 +7,9 @@ refuse what was judged PASS. `Planned` holds the digests of the policy, its marg
 so that nothing can be chosen after the answer is known. A candidate that judges an existing adapter goes from Planned
 to Sealed.
 
-Each state is a frozen record that only the arrow from the state before can make, and carries that state's digest; an
-unjudged adapter can't be released because `release` takes an `Approved` and nothing else. `replay` walks the same
-arrows over recorded events and refuses any other order.
+Each state is a frozen record that only the arrow from the state before can make, and carries that state's digest. An
+unjudged adapter can't be released: the arrow `release` refuses every state but an `Approved`, and the release statement
+takes nothing else. `replay` walks the same arrows over recorded events and refuses any other order.
 """
 
 from collections.abc import Callable, Iterable, Mapping

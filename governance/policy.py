@@ -1,9 +1,14 @@
 """A policy: what a candidate must show, and how many people must agree. Read from YAML, fixed in the plan by digest.
 
 A policy with no check opens no door and is refused. Each check is a block whose `kind` names a file in
-`governance/checks`; that file says which keys the block has and how it is judged. The rule `all-required` is an
-intersection-union test: every check must pass, so no correction for their number is needed, and power falls instead
-(Berger 1982, Technometrics 24:295).
+`governance/checks`; that file says which keys the block has and how it is judged.
+
+Under both rules every check must PASS for a PASS: an intersection-union test, so no correction for their number is
+needed, and power falls instead (Berger 1982, Technometrics 24:295). They differ in when a check may FAIL the whole:
+
+- `all-required`: by its own test. The more checks, the likelier that chance alone fails a good candidate.
+- `any-harm-holm`: only if its test for harm holds after Holm's correction for the number of checks; else it is
+  UNDECIDED.
 """
 
 from collections.abc import Iterable
@@ -19,6 +24,7 @@ from tunegate_core.errors import BadInput, PolicyError
 from tunegate_core.records import Record
 
 CHECKS = "governance.checks"
+Rule = Literal["all-required", "any-harm-holm"]
 
 
 class ApprovalRule(Record):
@@ -33,7 +39,7 @@ class Policy(Record):
     """The checks as resolved blocks, in the order of the file."""
 
     name: str = Field(min_length=1)
-    rule: Literal["all-required"] = "all-required"
+    rule: Rule = "all-required"
     checks: tuple[dict[str, Any], ...] = Field(min_length=1)
     approvals: ApprovalRule = ApprovalRule()
 
@@ -59,7 +65,7 @@ class _File(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field(min_length=1)
-    rule: Literal["all-required"] = "all-required"
+    rule: Rule = "all-required"
     checks: list[_KindOnly] = Field(min_length=1)
     approvals: ApprovalRule = ApprovalRule()
 

@@ -1,7 +1,7 @@
 """`at-least`: the candidate's own score is surely at or above a bound."""
 
 from governance.bound import judge_bound
-from governance.check import BoundBlock, CheckBlock
+from governance.check import BoundBlock
 from tunegate_core.records import CheckResult, Evidence
 
 
@@ -10,13 +10,13 @@ class AtLeast:
 
     block = BoundBlock
 
-    def threshold(self, block: CheckBlock) -> float:
+    def threshold(self, block: BoundBlock) -> float:
         """The bound."""
-        return BoundBlock.model_validate(block.model_dump()).bound
+        return block.bound
 
-    def judge(self, block: CheckBlock, evidence: Evidence) -> CheckResult:
+    def judge(self, block: BoundBlock, evidence: Evidence) -> CheckResult:
         """Judge the candidate's score."""
-        return judge_bound(BoundBlock.model_validate(block.model_dump()), evidence, most=False)
+        return judge_bound(block, evidence, most=False)
 
 
 PLUGIN = AtLeast()

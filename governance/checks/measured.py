@@ -6,8 +6,8 @@ items, not an estimate: PASS or FAIL when there are items, UNDECIDED when there 
 
 from pydantic import Field
 
-from governance.check import CheckBlock, not_measured
-from tunegate_core.records import ArmStatistics, CheckResult, Evidence
+from governance.check import CheckBlock, measured_items, not_measured
+from tunegate_core.records import CheckResult, Evidence
 
 
 class MeasuredBlock(CheckBlock):
@@ -21,11 +21,11 @@ class Measured:
 
     block = MeasuredBlock
 
-    def threshold(self, block: CheckBlock) -> float:
+    def threshold(self, block: MeasuredBlock) -> float:
         """The share."""
-        return MeasuredBlock.model_validate(block.model_dump()).share
+        return block.share
 
-    def judge(self, block: CheckBlock, evidence: Evidence) -> CheckResult:
+    def judge(self, block: MeasuredBlock, evidence: Evidence) -> CheckResult:
         """Judge the arm that lost most."""
         if evidence.n == 0 or not evidence.arms:
             return not_measured(block, "the task has no items")
@@ -39,11 +39,6 @@ class Measured:
             f"wanted is at least {100 * wanted:.1f} %",
             threshold=wanted,
         )
-
-
-def measured_items(arm: ArmStatistics) -> int:
-    """Items with a score; what has no score counts as lost even where no reason was recorded."""
-    return sum(n for n, _, _ in arm.clusters)
 
 
 PLUGIN = Measured()

@@ -4,7 +4,8 @@ PASS when the lower bound of candidate minus reference lies above -margin, FAIL 
 "No significant difference" is not this and is never used: it passes what is measured badly.
 """
 
-from governance.check import CheckBlock, ComparingBlock, compare
+from governance.check import ComparingBlock
+from governance.comparing import compare
 from tunegate_core.records import CheckResult, Evidence, Outcome
 
 WORDS: dict[Outcome, str] = {
@@ -19,14 +20,13 @@ class NonInferior:
 
     block = ComparingBlock
 
-    def threshold(self, block: CheckBlock) -> float:
+    def threshold(self, block: ComparingBlock) -> float:
         """Minus the margin."""
-        return 0.0 - ComparingBlock.model_validate(block.model_dump()).margin
+        return 0.0 - block.margin
 
-    def judge(self, block: CheckBlock, evidence: Evidence) -> CheckResult:
+    def judge(self, block: ComparingBlock, evidence: Evidence) -> CheckResult:
         """Judge the paired difference."""
-        comparing = ComparingBlock.model_validate(block.model_dump())
-        return compare(comparing, evidence, self.threshold(block), WORDS)
+        return compare(block, evidence, self.threshold(block), WORDS)
 
 
 PLUGIN = NonInferior()

@@ -3,7 +3,8 @@
 PASS when the lower bound of candidate minus reference lies above the margin, FAIL when the upper bound lies below it.
 """
 
-from governance.check import CheckBlock, ComparingBlock, compare
+from governance.check import ComparingBlock
+from governance.comparing import compare
 from tunegate_core.records import CheckResult, Evidence, Outcome
 
 WORDS: dict[Outcome, str] = {
@@ -18,14 +19,13 @@ class Superior:
 
     block = ComparingBlock
 
-    def threshold(self, block: CheckBlock) -> float:
+    def threshold(self, block: ComparingBlock) -> float:
         """The margin."""
-        return ComparingBlock.model_validate(block.model_dump()).margin
+        return block.margin
 
-    def judge(self, block: CheckBlock, evidence: Evidence) -> CheckResult:
+    def judge(self, block: ComparingBlock, evidence: Evidence) -> CheckResult:
         """Judge the paired difference."""
-        comparing = ComparingBlock.model_validate(block.model_dump())
-        return compare(comparing, evidence, self.threshold(block), WORDS)
+        return compare(block, evidence, self.threshold(block), WORDS)
 
 
 PLUGIN = Superior()

@@ -1,14 +1,18 @@
 """Policies and verdicts: three values, every reason, and nothing that opens the door by being absent."""
 
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
+import hypothesis
 import pytest
+from hypothesis import strategies as st
 
 from governance.judge import foresee, judge, outcome_of
 from governance.policy import Policy, load_policy, validate_against
 from tunegate_core.errors import PolicyError
 from tunegate_core.records import ArmStatistics, Cluster, Evidence, PairedStatistics
+from tunegate_core.stats import tango
 
 SUBJECT = "sha256:" + "a" * 64
 POLICY = """\
@@ -182,6 +186,86 @@ def test_evidence_that_claims_items_but_holds_none_never_passes(tmp_path: Path) 
     assert outcomes(policy(tmp_path), empty) == {"better": "UNDECIDED", "not-worse": "UNDECIDED", "seen": "FAIL"}
 
 
+def silent(gained: int, lost: int, same: int, unanswered: int) -> Evidence:
+    """Such evidence, and more items that only the base answered."""
+    found = evidence(gained, lost, same, n=gained + lost + same + unanswered)
+    base = found.arms[1].model_copy(update={"clusters": found.arms[1].clusters + ((1, 1.0, 1.0),) * unanswered})
+    pair = found.pairs[0].model_copy(update={"unmeasured": unanswered})
+    return found.model_copy(update={"arms": (found.arms[0], base), "pairs": (pair,)})
+
+
+def test_silence_gains_nothing(tmp_path: Path) -> None:
+    """Items that the candidate left without a score may be those it would have lost."""
+    found = policy(tmp_path, ONE.format(kind="non-inferior", keys="margin: 0.05"))
+    for unanswered, expected in ((0, "PASS"), (5, "PASS"), (60, "UNDECIDED")):
+        result = judge(found, SUBJECT, [silent(10, 10, 480, unanswered)], 1).results[0]
+        assert result.outcome == expected
+        assert (f"{unanswered} items have a score on the reference and none" in result.reason) == bool(unanswered)
+    assert outcomes(found, evidence(10, 10, 480, n=560)) == {"only": "PASS"}  # the base was silent there too
+
+
+@pytest.mark.parametrize(("kind", "bound"), [("at-least", 0.5), ("at-most", 0.99)])
+def test_silence_meets_no_bound(kind: str, bound: float, tmp_path: Path) -> None:
+    found = policy(tmp_path, ONE.format(kind=kind, keys=f"bound: {bound}"))
+    assert outcomes(found, evidence(60, 5, 0)) == {"only": "PASS"}
+    assert outcomes(found, evidence(60, 5, 0, n=2000)) == {"only": "UNDECIDED"}
+
+
+def test_an_undecided_bound_says_how_many_items_would_settle_it(tmp_path: Path) -> None:
+    found = policy(tmp_path, ONE.format(kind="at-least", keys="bound: 0.5"))
+    result = judge(found, SUBJECT, [evidence(12, 8, 0)], 1).results[0]
+    assert (result.items_to_settle or 0) > 20
+    assert f"about {result.items_to_settle} items would settle it" in result.reason
+    assert result.detectable is not None
+    assert "60.0 %" in result.reason
+
+
+HARMS = """\
+name: p
+rule: any-harm-holm
+checks:
+  - {id: a, kind: non-inferior, task: a, margin: 0.0}
+  - {id: b, kind: non-inferior, task: b, margin: 0.0}
+  - {id: c, kind: non-inferior, task: c, margin: 0.0}
+  - {id: seen, kind: measured, task: a}
+"""
+
+
+def harm_p(gain: int, loss: int, same: int) -> float:
+    """The level at which Tango's upper bound just touches zero, by bisection."""
+    low, high = 1e-9, 0.4999
+    for _ in range(40):
+        middle = (low + high) / 2
+        is_harm = tango(gain, loss, gain + loss + same, NormalDist().inv_cdf(1 - middle))[1] < 0
+        low, high = (low, middle) if is_harm else (middle, high)
+    return high
+
+
+@hypothesis.settings(max_examples=20)
+@hypothesis.given(st.lists(st.tuples(st.integers(0, 9), st.integers(3, 20)), min_size=3, max_size=3))
+def test_holms_correction_is_that_of_statsmodels(counts: list[tuple[int, int]]) -> None:
+    from statsmodels.stats.multitest import multipletests
+
+    adjusted = multipletests([harm_p(gain, loss, 40) for gain, loss in counts], 0.05, "holm")[1]
+    hypothesis.assume(all(abs(p - 0.05) > 1e-6 for p in adjusted))
+    checks = tuple({"id": task, "kind": "non-inferior", "task": task, "margin": 0.0} for task in "abc")
+    found = [evidence(gain, loss, 40, task=task) for (gain, loss), task in zip(counts, "abc", strict=True)]
+    results = judge(Policy(name="p", rule="any-harm-holm", checks=checks), SUBJECT, found, 1).results
+    assert [result.outcome == "FAIL" for result in results] == [bool(p < 0.05) for p in adjusted]
+
+
+def test_harm_by_chance_is_undecided_under_holm_and_never_a_pass(tmp_path: Path) -> None:
+    seen = [evidence(7, 17, 200, task="a"), evidence(9, 9, 200, task="b"), evidence(9, 9, 200, task="c")]
+    strict = judge(policy(tmp_path, HARMS.replace("any-harm-holm", "all-required")), SUBJECT, seen, 1)
+    corrected = judge(policy(tmp_path, HARMS), SUBJECT, seen, 1)
+    assert (strict.results[0].outcome, strict.outcome) == ("FAIL", "FAIL")
+    assert (corrected.results[0].outcome, corrected.outcome) == ("UNDECIDED", "UNDECIDED")
+    assert "not after Holm's correction for 3 checks" in corrected.results[0].reason
+    plain = judge(policy(tmp_path, HARMS), SUBJECT, [evidence(2, 40, 200, task="a"), *seen[1:]], 1)
+    assert plain.outcome == "FAIL"
+    assert "stands after Holm's correction" in plain.results[0].reason
+
+
 def test_nothing_is_minus_zero_in_a_reason(tmp_path: Path) -> None:
     found = policy(tmp_path, ONE.format(kind="non-inferior", keys="margin: 0.0"))
     for lower in (True, False):
@@ -209,6 +293,19 @@ def test_foresight_warns_of_small_sets(tmp_path: Path) -> None:
     small, large = (foresee(policy(tmp_path), {"t": (n, n)})[1] for n in (50, 2000))
     assert small.warning
     assert not large.warning
+
+
+def test_foresight_says_what_each_kind_can_show(tmp_path: Path) -> None:
+    text = POLICY + "  - {id: enough, kind: at-least, task: t, bound: 0.8}\n"
+    better, same, enough = foresee(policy(tmp_path, text), {"t": (400, 80)})
+    assert "5.6 points" in better.what
+    assert "must be better by 5.6" in better.what
+    assert not better.warning
+    assert "the margin is 5.0 points, so an equal candidate may end UNDECIDED" in same.what
+    assert same.warning
+    assert "6.2 points" in enough.what
+    assert foresee(policy(tmp_path, text), {"t": (0, 0)})[0].warning
+    assert foresee(policy(tmp_path, text), {}) == []
 
 
 @pytest.mark.parametrize(

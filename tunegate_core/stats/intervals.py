@@ -4,18 +4,22 @@
 2 * confidence - 1. No interval has zero width: where nothing varies, the number of items still limits what is known.
 
 Yes/no scores, two arms: Tango's score interval for the difference of paired proportions (Tango 1998, Statistics in
-Medicine 17:891), on counts divided by the design effect (Rao and Scott 1992, Biometrics 48:577). The design effect is
-the clustered variance of the mean difference (Miller 2024, arXiv 2411.00640, section 2.2) over the variance of
-independent items, at least 1. It can't be told from a few clusters that differ from the rest: below 20 of them no
-more items count than there are clusters. (Else items that go wrong together in rare clusters, which a small set may
-miss, look independent, and a candidate at the margin passes up to seven times too often.)
+Medicine 17:891), on counts divided by the design effect (Rao and Scott 1992, Biometrics 48:577).
 
 Yes/no scores, one arm: Wilson's score interval (Wilson 1927) on the same effective number of items.
 
-Other scores: the standard error at the effective number of items with Student's t at G - 1 degrees of freedom, from
-10 clusters on.
+Other scores: the clustered standard error with Student's t, from 10 clusters on. Where all items give the same value
+their spread can't be estimated, and there is no interval.
 
-With clusters of more than one item the quantile is Student's t at G - 1 degrees of freedom, otherwise the normal one.
+The design effect is the clustered variance of the mean (Liang and Zeger 1986, Biometrika 73:13; Miller 2024, arXiv
+2411.00640, section 2.2) over that of independent items, at least 1. No estimate sees what did not happen: where few
+clusters differ, chance decides whether a bad one is among them, and the estimate is smallest just when the difference
+looks best. So yes/no scores take at least the variance that the largest cluster would add had it turned as a whole, but
+no more than if the items of each cluster were alike, which leaves Kish's n^2 / sum(n_c^2) effective items. What this
+rule was chosen by: docs/statistics.md.
+
+Where clusters hold several items the quantile is Student's t with one degree of freedom less than Kish's effective
+clusters (Carter, Schnepel and Steigerwald 2017, Review of Economics and Statistics 99:698).
 """
 
 import math
@@ -24,17 +28,18 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal
 
+from tunegate_core.errors import IntegrityError
 from tunegate_core.records import ArmStatistics, Cluster, Interval, PairedStatistics
 
 MIN_CLUSTERS = 10
-MIN_DIFFERING = 20
+NOTHING = 1e-12  # variances below it are rounding
 Scale = Literal["binary", "real"]
 
 
 @dataclass(frozen=True)
 class Spread:
     """A clustered mean: `mean` over `n` items in `clusters`; `se` clustered; `effective` items that count as
-    independent; `item_variance` the variance of one item's value."""
+    independent; `item_variance` the variance of one item's value; `kish`: clusters of equal size they are worth."""
 
     n: int
     clusters: int
@@ -42,68 +47,92 @@ class Spread:
     se: float
     effective: float
     item_variance: float
+    kish: float
+
+    @property
+    def effect(self) -> float:
+        """The design effect."""
+        return self.n / self.effective
 
 
 def paired_interval(pair: PairedStatistics, scale: Scale, confidence: float) -> Interval:
     """Candidate minus reference, in score units (-1 to 1 for yes/no scores)."""
-    spread = paired_spread(pair)
+    if scale == "binary":
+        verify_table(pair)
+    spread = paired_spread(pair, scale)
     if spread is None:
         return _not_measured(confidence, sum(c.n for c in pair.clusters), len(pair.clusters))
-    z = quantile(spread, confidence)
     if scale == "real":
-        return _student(spread, z, confidence)
+        return _student(spread, confidence)
     shrink = spread.effective / spread.n
     gain, loss = discordant(pair.clusters)
-    low, high = tango(gain * shrink, loss * shrink, spread.effective, z)
+    low, high = tango(gain * shrink, loss * shrink, spread.effective, quantile(spread, confidence))
     method = "Tango" if spread.effective == spread.n else "Tango at the effective number of items"
     return _interval(spread, low, high, confidence, method)
 
 
 def arm_interval(arm: ArmStatistics, scale: Scale, confidence: float) -> Interval:
     """One arm's mean score."""
-    spread = clustered([(n, total, square) for n, total, square in arm.clusters])
+    if scale == "binary":
+        verify_counts(arm)
+    spread = arm_spread(arm, scale)
     if spread is None:
-        return _not_measured(confidence, sum(int(n) for n, _, _ in arm.clusters), len(arm.clusters))
-    z = quantile(spread, confidence)
+        return _not_measured(confidence, sum(n for n, _, _ in arm.clusters), len(arm.clusters))
     if scale == "real":
-        return _student(spread, z, confidence)
-    low, high = wilson(spread.mean, spread.effective, z)
+        return _student(spread, confidence)
+    low, high = wilson(spread.mean, spread.effective, quantile(spread, confidence))
     method = "Wilson" if spread.effective == spread.n else "Wilson at the effective number of items"
     return _interval(spread, low, high, confidence, method)
 
 
-def paired_spread(pair: PairedStatistics) -> Spread | None:
-    """The clustered mean of candidate minus reference."""
-    return clustered(
-        [(c.n, c.candidate - c.reference, c.candidate_sq + c.reference_sq - 2 * c.cross) for c in pair.clusters]
-    )
+def paired_spread(pair: PairedStatistics, scale: Scale = "binary") -> Spread | None:
+    """The clustered mean of candidate minus reference; None with fewer than two clusters."""
+    differences = [
+        (c.n, c.candidate - c.reference, c.candidate_sq + c.reference_sq - 2 * c.cross) for c in pair.clusters
+    ]
+    return clustered(differences, scale)
 
 
-def clustered(clusters: Sequence[tuple[float, float, float]]) -> Spread | None:
+def arm_spread(arm: ArmStatistics, scale: Scale = "binary") -> Spread | None:
+    """The clustered mean of one arm's scores; None with fewer than two clusters."""
+    return clustered(arm.clusters, scale)
+
+
+def clustered(clusters: Sequence[tuple[float, float, float]], scale: Scale) -> Spread | None:
     """The clustered mean of (n, sum, sum of squares) per cluster; None with fewer than two clusters."""
-    kept = [(n, total, square) for n, total, square in clusters if n > 0]
-    n, groups = int(sum(item[0] for item in kept)), len(kept)
+    kept = [(size, total, square) for size, total, square in clusters if size > 0]
+    n, groups = int(sum(size for size, _, _ in kept)), len(kept)
     if groups < 2:
         return None
     mean = math.fsum(total for _, total, _ in kept) / n
-    squares = max(0.0, math.fsum(square for _, _, square in kept) - n * mean * mean)
-    item_variance = squares / (n - 1)
-    between = math.fsum((total - size * mean) ** 2 for size, total, _ in kept) * groups / (groups - 1)
-    se = math.sqrt(max(between, 0.0)) / n
+    item_variance = max(0.0, math.fsum(square for _, _, square in kept) - n * mean * mean) / (n - 1)
+    between = math.fsum((total - size * mean) ** 2 for size, total, _ in kept) * groups / (groups - 1) / (n * n)
+    kish = n * n / math.fsum(size * size for size, _, _ in kept)
     # Where every item is its own cluster the two variances are the same number but for rounding.
-    is_single = groups == n or item_variance <= 1e-12
-    effective = n if is_single else n / max(1.0, se * se * n / item_variance)
-    if _differing(kept) < MIN_DIFFERING:
-        effective = min(effective, groups)
-    return Spread(n, groups, mean, se, float(effective), item_variance)
+    effect = 1.0 if groups == n else max(1.0, between * n / item_variance) if item_variance > NOTHING else n / kish
+    if scale == "binary" and groups < n and item_variance > NOTHING:
+        unseen = (max(size for size, _, _ in kept) / n) ** 2
+        effect = max(effect, min(unseen * n / item_variance, n / kish))
+    return Spread(n, groups, mean, math.sqrt(max(between, 0.0)), n / effect, item_variance, kish)
 
 
-def _differing(clusters: Sequence[tuple[float, float, float]]) -> int:
-    """Clusters with an item unlike most items, where each item is 1, 0 or -1 (for other scores: is not 0)."""
-    kinds = [((square + total) / 2, size - square, (square - total) / 2) for size, total, square in clusters]
-    sums = [math.fsum(counts) for counts in zip(*kinds, strict=True)]
-    usual = sums.index(max(sums))
-    return sum(counts[usual] < size - 1e-9 for counts, (size, _, _) in zip(kinds, clusters, strict=True))
+def verify_table(pair: PairedStatistics) -> PairedStatistics:
+    """The pair if its sums can come from scores of 0 and 1. Raises IntegrityError."""
+    for c in pair.clusters:
+        is_binary = c.candidate_sq == c.candidate and c.reference_sq == c.reference
+        is_table = 0 <= c.cross <= min(c.candidate, c.reference) and c.candidate + c.reference - c.cross <= c.n
+        if not (is_binary and is_table):
+            raise IntegrityError(
+                "the evidence calls its scores yes/no, but these sums can't come from scores of 0 and 1"
+            )
+    return pair
+
+
+def verify_counts(arm: ArmStatistics) -> ArmStatistics:
+    """The arm if its sums can come from scores of 0 and 1. Raises IntegrityError."""
+    if not all(square == total and 0 <= total <= n for n, total, square in arm.clusters):
+        raise IntegrityError("the evidence calls its scores yes/no, but these sums can't come from scores of 0 and 1")
+    return arm
 
 
 def discordant(clusters: Sequence[Cluster]) -> tuple[float, float]:
@@ -144,18 +173,21 @@ def mcnemar_midp(gain: int, loss: int) -> float:
 
 
 def quantile(spread: Spread, confidence: float) -> float:
-    """Student's t at G - 1 degrees of freedom where clusters hold several items, else the normal quantile."""
-    if spread.clusters == spread.n:
-        return NormalDist().inv_cdf(confidence)
+    """The normal quantile for independent items of a score interval, else Student's t."""
+    return NormalDist().inv_cdf(confidence) if spread.clusters == spread.n else student(spread, confidence)
+
+
+def student(spread: Spread, confidence: float) -> float:
+    """The quantile of Student's t at the effective clusters less one."""
     from scipy.special import stdtrit
 
-    return float(stdtrit(spread.clusters - 1, confidence))
+    return float(stdtrit(max(spread.kish - 1, 1.0), confidence))
 
 
-def _student(spread: Spread, t: float, confidence: float) -> Interval:
-    if spread.clusters < MIN_CLUSTERS or spread.item_variance <= 1e-12:
+def _student(spread: Spread, confidence: float) -> Interval:
+    if spread.clusters < MIN_CLUSTERS or spread.item_variance <= NOTHING:
         return _not_measured(confidence, spread.n, spread.clusters)
-    half = t * math.sqrt(spread.item_variance / spread.effective)
+    half = student(spread, confidence) * math.sqrt(spread.item_variance / spread.effective)
     return _interval(spread, spread.mean - half, spread.mean + half, confidence, "clustered t")
 
 

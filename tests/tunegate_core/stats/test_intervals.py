@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tunegate_core.errors import IntegrityError
 from tunegate_core.records import ArmStatistics, Cluster, PairedStatistics
 from tunegate_core.stats import arm_interval, detectable, mcnemar_midp, paired_interval, paired_spread, tango, wilson
 
@@ -155,13 +156,43 @@ def test_items_that_go_together_count_less() -> None:
     assert together.effective == pytest.approx(200, rel=0.01)  # a design effect of 5
 
 
-def test_from_few_clusters_that_differ_no_design_effect_is_read() -> None:
+def test_a_cluster_that_never_turned_still_counts() -> None:
+    """Of 65 pairs of items one differs: the clusters count, not the items; of 20 that differ no more is unseen."""
     same, one_of_two = [(1, 1), (1, 1)], [(1, 1), (0, 1)]
-    few, enough = (paired_spread(pairs_of([one_of_two] * k + [same] * (65 - k))) for k in (19, 20))
-    assert few is not None
-    assert enough is not None
-    assert few.effective == 65
-    assert enough.effective == pytest.approx(130)
+    found = [paired_spread(pairs_of([one_of_two] * k + [same] * (65 - k))) for k in (0, 1, 3, 20)]
+    effective = [spread.effective for spread in found if spread is not None]
+    assert effective[0] == effective[1] == pytest.approx(65)
+    variance = 3 / 130 * 127 / 130 * 130 / 129
+    assert effective[2] == pytest.approx(variance / (2 / 130) ** 2)  # over what one cluster would add
+    assert effective[3] == pytest.approx(130)
+
+
+def test_one_large_cluster_is_not_many_items() -> None:
+    large = paired_spread(pairs_of([[(1, 1)] * 81] + [[(1, 1)]] * 19))
+    assert large is not None
+    assert large.effective == pytest.approx(100**2 / (81**2 + 19))
+    assert large.kish == large.effective
+
+
+def test_sums_that_no_yes_and_no_can_give_are_refused() -> None:
+    good = pairs_of([[(1, 0)], [(0, 1)], [(1, 1)]])
+    for change in ({"cross": 2.0}, {"candidate_sq": 0.5}, {"n": 0}, {"reference": -1.0}):
+        wrong = good.clusters[2].model_copy(update=change)
+        with pytest.raises(IntegrityError, match="0 and 1"):
+            paired_interval(good.model_copy(update={"clusters": (*good.clusters[:2], wrong)}), "binary", 0.95)
+    arm = ArmStatistics(arm="candidate", subject="a", clusters=((1, 2.0, 2.0), (1, 1.0, 1.0)))
+    with pytest.raises(IntegrityError, match="0 and 1"):
+        arm_interval(arm, "binary", 0.95)
+
+
+def test_few_scores_of_any_kind_get_students_t_even_when_independent() -> None:
+    from scipy import stats
+
+    values = [0.1, 0.4, 0.35, 0.8, 0.55, 0.2, 0.9, 0.45, 0.6, 0.3]
+    arm = ArmStatistics(arm="candidate", subject="a", clusters=tuple((1, x, x * x) for x in values))
+    found = arm_interval(arm, "real", 0.975)
+    usual = stats.t.interval(0.95, 9, np.mean(values), stats.sem(values))
+    assert (found.low, found.high) == pytest.approx(usual, abs=1e-9)
 
 
 def test_independent_scores_of_any_kind_get_the_usual_t_interval() -> None:
@@ -241,6 +272,30 @@ def test_items_that_fail_together_do_not_slip_through(
             unmeasured=0,
         )  # fmt: skip
         passed += (paired_interval(pair, "binary", 0.95).low or -1) > -0.05
+    assert passed / runs <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / runs)
+
+
+@pytest.mark.parametrize(
+    ("clusters", "sizes", "lost", "gained", "together"),
+    [
+        (40, (1, 1, 1, 1, 20), 0.05, 0.0, 1.0),
+        (40, (1, 1, 1, 1, 20), 0.07, 0.02, 1.0),
+        (60, (1, 1, 1, 40), 0.05, 0.0, 1.0),
+        (120, (1, 1, 1, 1, 20), 0.05, 0.0, 0.5),
+    ],
+)
+def test_a_few_large_clusters_do_not_slip_through(
+    clusters: int, sizes: tuple[int, ...], lost: float, gained: float, together: float
+) -> None:
+    """As above, with clusters of very unequal size: most items lie in a few of them."""
+    rng, runs, passed = np.random.default_rng(clusters), 300, 0
+    for _ in range(runs):
+        shares, table = [gained, lost, 1 - gained - lost], []
+        for size in rng.choice(sizes, clusters):
+            common, own = rng.choice(3, p=shares), rng.choice(3, size, p=shares)
+            kinds = np.where(rng.random(size) < together, common, own)
+            table.append([((1, 0), (0, 1), (1, 1))[kind] for kind in kinds])
+        passed += (paired_interval(pairs_of(table), "binary", 0.95).low or -1) > -0.05
     assert passed / runs <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / runs)
 
 
