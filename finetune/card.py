@@ -1,5 +1,6 @@
 """The adapter's README.md: a model card filled in from records, the same for the same training."""
 
+from finetune.train import DEFAULT_EPOCHS
 from tunegate_core.config import FinetuneBlock
 from tunegate_core.records import BaseModelRecord, RowCounts
 
@@ -59,7 +60,7 @@ It was judged on the tasks its release names and on nothing else. It keeps the b
 def render_card(base: BaseModelRecord, block: FinetuneBlock, counts: RowCounts) -> str:
     """The card in Markdown with Hugging Face metadata."""
     lora, train = block.lora, block.train
-    length = f"{train.steps} steps" if train.steps else f"{train.epochs or 3:g} epochs"
+    length = f"{train.steps} steps" if train.steps else f"{train.epochs or DEFAULT_EPOCHS:g} epochs"
     return CARD.format(
         source=base.source,
         architecture=base.architecture,

@@ -10,7 +10,7 @@ import math
 import shutil
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -211,7 +211,7 @@ def run_workers(
     )
     trainer = TorchTrainer(
         work,
-        train_loop_config={"job": job_values(replace(job)), "rows": rows},
+        train_loop_config={"job": job_values(job), "rows": rows},
         scaling_config=scaling,
         torch_config=TorchConfig(backend="nccl" if placement.gpu else "gloo"),
         run_config=v2.RunConfig(
