@@ -1,7 +1,7 @@
 # Every target sets up .venv by itself. EXTRA=gpu for a machine with a GPU.
 EXTRA ?= cpu
 BIN := .venv/bin
-SHELL_FILES := .ci/run scripts/setup.sh
+SHELL_FILES := .ci/run scripts/setup.sh scripts/uv-settings.sh benchmarks/trainers/install.sh
 
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
@@ -42,6 +42,7 @@ snapshots: setup  ## Write again what is made from the code: JSON Schema, README
 
 bench: setup  ## Measure; each benchmark ends with one line of JSON
 	$(BIN)/python -m benchmarks.ledger --json
+	$(BIN)/python -m benchmarks.train --json
 
 clean:  ## Remove caches and build outputs; .tunegate and .venv stay
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

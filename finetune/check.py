@@ -60,7 +60,7 @@ def check(
         mask_finding(handful, renderer),
         end_finding(handful, renderer),
     ]
-    planned = plan(block, resources)
+    planned = plan(block, resources, base.parameters)
     trials = _trials(block, base, folder, handful, prepared.examples, planned)
     findings += trials.findings if isinstance(trials, Trials) else [trials]
     found = None

@@ -7,10 +7,13 @@ is ever stopped; another Ray on the machine is neither used nor touched unless i
 import logging
 import os
 import shutil
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from tunegate_core.config import ParallelBlock
 from tunegate_core.errors import ResourcesUnavailable
@@ -22,6 +25,7 @@ SETTINGS = {
     "RAY_TRAIN_V2_ENABLED": "1",
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "60",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_prestart_worker_first_driver": "0",  # idle workers that no training would use
     "RAY_worker_niceness": "0",  # Ray's default of 15 starves training beside anything else
 }
 
@@ -76,6 +80,7 @@ def running(address: str | None) -> Iterator[None]:
     os.environ.update({key: value for key, value in SETTINGS.items() if key not in os.environ})
     import ray
 
+    handlers = current_handlers()
     # Unix sockets allow 107 characters, so the folder's name is short.
     folder = None if address else tempfile.mkdtemp(prefix="tg-", dir="/tmp" if os.path.isdir("/tmp") else None)
     try:
@@ -83,6 +88,8 @@ def running(address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -115,6 +122,13 @@ def connect(address: str | None, folder: str | None) -> None:
             ray.shutdown()
             if attempt + 1 == START_ATTEMPTS:
                 raise ResourcesUnavailable(f"Ray did not start on this machine: {error}") from error
+
+
+def current_handlers() -> dict[signal.Signals, Any]:
+    """What happens on Ctrl-C and SIGTERM now, which Ray will change; empty outside the main thread, where it can't."""
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    return {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
 
 def local_cpus() -> int:

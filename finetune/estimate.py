@@ -39,12 +39,13 @@ class Shape:
 class Load:
     """What one worker holds at once: `tokens` in a micro-batch, `scored` of them with logits at the same time.
 
-    `element` is the bytes of a weight or activation.
+    `element` is the bytes of a weight or activation; `shards` over how many workers the weights are split (FSDP).
     """
 
     tokens: int
     scored: int
     element: int
+    shards: int = 1
 
 
 class Memory(Record):
@@ -101,7 +102,7 @@ def memory_of(shape: Shape, rank: int, load: Load, measured_activations: float |
     """Bytes one worker needs. `measured_activations` (bytes per token) is better than the formula where it is there."""
     formula = activation_bytes(shape, load)
     return Memory(
-        weights=shape.parameters * load.element,
+        weights=shape.parameters * load.element // load.shards,
         adapter=trainable_parameters(shape, rank) * FLOAT32_BYTES * ADAPTER_COPIES,
         activations=formula if measured_activations is None else round(measured_activations * load.tokens),
         logits=2 * FLOAT32_BYTES * load.scored * shape.vocabulary,

@@ -1,10 +1,12 @@
 """Whether the training fits: an estimate held against what machine and cluster have."""
 
+import math
 import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from finetune.checkpoint import KEPT
 from finetune.cluster import Placement, Resources, local_cpus, place
 from finetune.dataset import Prepared
 from finetune.estimate import (
@@ -19,37 +21,42 @@ from finetune.estimate import (
     trainable_parameters,
 )
 from finetune.findings import Finding, fail, ok, warn
+from finetune.loss import CHUNK
 from finetune.measure import Probe
-from finetune.train import micro_batches, resolve_precision, steps_of
+from finetune.packing import Room
+from finetune.train import resolve_precision, resolve_strategy, room_of, steps_of, weight_bytes
+from finetune.worker import Strategy
 from tunegate_core.config import FinetuneBlock, ParallelBlock
-from tunegate_core.errors import BadInput, ResourcesUnavailable
+from tunegate_core.errors import ResourcesUnavailable
 
 GIB = 1 << 30
-LOGITS_AT_ONCE = 1024  # supervised positions per chunk of finetune.loss
-CHECKPOINTS_KEPT = 2
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How the training would run: `rows` in memory at once on a worker, `accumulation` times a step."""
+    """How the training would run: `room` is what one worker holds at once."""
 
     placement: Placement
-    rows: int
-    accumulation: int
+    room: Room
     low: bool
+    strategy: Strategy
+
+    def tokens(self, rows_per_step: int, longest: int) -> int:
+        """Tokens of the largest micro-batch, where no row has more than `longest`."""
+        share = math.ceil(rows_per_step / self.placement.workers)
+        rows = share if self.room.rows is None else min(share, self.room.rows)
+        return rows * longest if self.room.tokens is None else max(longest, min(self.room.tokens, rows * longest))
 
 
-def plan(block: FinetuneBlock, resources: Resources) -> Plan | Finding:
+def plan(block: FinetuneBlock, resources: Resources, parameters: int) -> Plan | Finding:
     """Where and how the training would run, by the code that will decide it; or why it can't."""
     try:
         placement = place(block.parallel, resources)
     except ResourcesUnavailable as error:
         return fail("cluster", str(error))
-    try:
-        rows, accumulation = micro_batches(block.train, placement.workers)
-    except BadInput as error:
-        return fail("cluster", str(error))
-    return Plan(placement, rows, accumulation, resolve_precision(block.train.precision, placement.gpu) == "bfloat16")
+    precision = resolve_precision(block.train.precision, placement.gpu)
+    strategy = resolve_strategy(block.parallel, placement, weight_bytes(parameters, precision))
+    return Plan(placement, room_of(block.train, placement.gpu), precision == "bfloat16", strategy)
 
 
 def plan_finding(found: Plan, resources: Resources) -> Finding:
@@ -57,8 +64,8 @@ def plan_finding(found: Plan, resources: Resources) -> Finding:
     each = f"{found.placement.cpus} CPUs" + (f" and {found.placement.gpus} GPUs" if found.placement.gpu else "")
     return ok(
         "cluster",
-        f"{found.placement.workers} workers with {each} each, {found.rows} rows at once, {found.accumulation} times a "
-        f"step, in {'bfloat16' if found.low else 'float32'}; of {resources.cpus:g} CPUs, {resources.gpus:g} GPUs",
+        f"{found.placement.workers} workers with {each} each ({found.strategy}), {found.room} at once, in "
+        f"{'bfloat16' if found.low else 'float32'}; of {resources.cpus:g} CPUs, {resources.gpus:g} GPUs",
     )
 
 
@@ -68,10 +75,12 @@ def estimate(block: FinetuneBlock, prepared: Prepared, shape: Shape, found: Plan
     trainable = trainable_parameters(shape, block.lora.rank)
     steps = steps_of(block.train, rows)
     tokens = tokens_of(steps, block.train.rows_per_step, rows, prepared.record.tokens)
+    at_once = found.tokens(block.train.rows_per_step, longest)
     load = Load(
-        tokens=found.rows * longest,
-        scored=min(LOGITS_AT_ONCE, found.rows * longest),
+        tokens=at_once,
+        scored=min(CHUNK, at_once),
         element=2 if found.low else FLOAT32_BYTES,
+        shards=found.placement.workers if found.strategy == "fsdp" else 1,
     )
     return Estimate(
         trainable=trainable,
@@ -79,7 +88,7 @@ def estimate(block: FinetuneBlock, prepared: Prepared, shape: Shape, found: Plan
         tokens=tokens,
         supervised_tokens=tokens_of(steps, block.train.rows_per_step, rows, prepared.record.supervised_tokens),
         memory=memory_of(shape, block.lora.rank, load, probe.activation_bytes if probe else None),
-        disk=disk_of(trainable, CHECKPOINTS_KEPT),
+        disk=disk_of(trainable, KEPT),
         seconds=seconds_of(tokens, probe.tokens_per_second, _machines(found.placement, probe)) if probe else None,
     )
 

@@ -7,6 +7,7 @@ must lie on storage that all of them see.
 
 import json
 import math
+import os
 import shutil
 import threading
 from collections.abc import Sequence
@@ -16,18 +17,31 @@ from typing import Any, Literal
 
 from finetune.cluster import Placement, available, place, running
 from finetune.environment import environment
+from finetune.packing import Room, Rows
 from finetune.render import Encoded
-from finetune.worker import ADAPTER_FOLDER, CHECKPOINTS, PROGRESS_FILE, Job, job_values, quiet_environment, work
-from tunegate_core.canonical import digest_json
-from tunegate_core.config import FinetuneBlock, TrainBlock
-from tunegate_core.errors import BadInput, StoreFault, TrainingFault
+from finetune.selftest import prove
+from finetune.worker import (
+    ADAPTER_FOLDER,
+    CHECKPOINTS,
+    PROGRESS_FILE,
+    Job,
+    Precision,
+    Strategy,
+    job_values,
+    work,
+    worker_environment,
+)
+from tunegate_core.canonical import digest, digest_json
+from tunegate_core.config import FinetuneBlock, ParallelBlock, TrainBlock
+from tunegate_core.errors import ResourcesUnavailable, StoreFault, TrainingFault
 from tunegate_core.ports import Progress
 from tunegate_core.records import BaseModelRecord, Environment, TrainingRecord
 
 GUARD = "job.json"
 DONE = "done.json"
 DEFAULT_EPOCHS = 3.0
-MICRO_BATCH_TOKENS = 4096  # what `rows_per_device: auto` lets lie in memory at once
+TOKENS_AT_ONCE = {"cpu": 1024, "gpu": 8192}  # what `rows_per_device: auto` lets lie in memory on one worker
+WEIGHTS_SHARE = 0.7  # of a device; the rest is for activations, logits and the adapter
 POLL_SECONDS = 0.5
 
 
@@ -51,13 +65,14 @@ def train(
 ) -> Trained:
     """Train a LoRA adapter on encoded rows. Raises BadInput, ResourcesUnavailable or TrainingFault."""
     placement = place(block.parallel, available(address))
-    job = plan_job(block, base_folder, examples, run_folder, placement)
-    rows = [{"input_ids": list(row.input_ids), "labels": row.labels} for row in examples]
-    guard = digest_json({"job": {**job_values(job), "base_folder": base.tree, "run_folder": ""}, "rows": rows})
+    job = plan_job(block, base, base_folder, examples, run_folder, placement)
+    rows = Rows.of(examples)
+    guard = guard_of(job, base, rows)
     done = open_run(run_folder, guard)
     if done is None:
+        config = {"job": job_values(job), "rows": rows, "guard": guard, "environment": worker_environment()}
         with running(address):
-            done = run_workers(job, rows, placement, block.parallel.max_failures, progress)
+            done = run_workers(job, config, placement, block.parallel.max_failures, progress)
         (run_folder / DONE).write_text(json.dumps(done), encoding="utf-8")
     record = TrainingRecord(
         steps=done["steps"],
@@ -66,28 +81,36 @@ def train(
         first_loss=done["first_loss"],
         final_loss=done["final_loss"],
         packing=job.packing,
-        precision="bfloat16" if job.precision == "bfloat16" else "float32",
+        precision=job.precision,
         workers=placement.workers,
-        strategy="none" if placement.workers == 1 else "ddp",
+        strategy=job.strategy,
         trained_parameters=done["trained_parameters"],
     )
     return Trained(run_folder / ADAPTER_FOLDER, record, environment())
 
 
 def plan_job(
-    block: FinetuneBlock, base_folder: Path, examples: Sequence[Encoded], run_folder: Path, placement: Placement
+    block: FinetuneBlock,
+    base: BaseModelRecord,
+    base_folder: Path,
+    examples: Sequence[Encoded],
+    run_folder: Path,
+    placement: Placement,
 ) -> Job:
     """Every `auto` resolved."""
     train_block = block.train
-    rows_per_device, accumulation = micro_batches(train_block, placement.workers)
+    proved = prove(base_folder, examples, train_block.packing, placement.gpu)
+    precision = resolve_precision(train_block.precision, placement.gpu)
+    room = room_of(train_block, placement.gpu)
     return Job(
-        base_folder=str(base_folder),
-        run_folder=str(run_folder),
+        base_folder=str(base_folder.resolve()),
+        run_folder=str(run_folder.resolve()),
         lora=block.lora.model_dump(mode="json"),
         targets=target_modules(base_folder, block.lora.targets),
         steps=steps_of(train_block, len(examples)),
-        rows_per_device=rows_per_device,
-        accumulation=accumulation,
+        rows_per_step=train_block.rows_per_step,
+        rows_at_once=room.rows,
+        tokens_at_once=room.tokens,
         learning_rate=train_block.learning_rate,
         schedule=train_block.schedule,
         warmup=train_block.warmup,
@@ -95,11 +118,20 @@ def plan_job(
         clip_norm=train_block.clip_norm,
         checkpoint_steps=train_block.checkpoint_steps,
         seed=train_block.seed,
-        packing=resolve_packing(train_block, base_folder, examples),
-        precision=resolve_precision(train_block.precision, placement.gpu),
+        packing=proved.packing,
+        attention=proved.attention,
+        plain_head=proved.plain_head,
+        precision=precision,
+        strategy=resolve_strategy(block.parallel, placement, weight_bytes(base.parameters, precision)),
         gpu=placement.gpu,
         threads=placement.cpus,
     )
+
+
+def guard_of(job: Job, base: BaseModelRecord, rows: Rows) -> str:
+    """Digest of all that shapes the adapter, wherever base and run folder lie."""
+    learnt = digest(rows.ids.tobytes() + rows.learnt.tobytes() + rows.starts.tobytes())
+    return digest_json({"job": {**job_values(job), "base_folder": base.tree, "run_folder": ""}, "rows": learnt})
 
 
 def steps_of(block: TrainBlock, rows: int) -> int:
@@ -108,46 +140,40 @@ def steps_of(block: TrainBlock, rows: int) -> int:
     return block.steps or max(1, math.ceil(per_epoch * (block.epochs or DEFAULT_EPOCHS)))
 
 
-def micro_batches(block: TrainBlock, workers: int) -> tuple[int, int]:
-    """Rows in memory on one worker, and micro-batches per step. Raises BadInput when they don't make up the step."""
-    share, rest = divmod(block.rows_per_step, workers)
-    if rest:
-        raise BadInput(
-            f"finetune.train.rows_per_step is {block.rows_per_step}, which {workers} workers can't share; "
-            f"expected a multiple of {workers}"
-        )
-    if block.rows_per_device == "auto":
-        most = max(1, MICRO_BATCH_TOKENS // block.max_length)
-        rows = max(size for size in range(1, share + 1) if share % size == 0 and size <= max(most, 1))
-        return rows, share // rows
-    if share % block.rows_per_device:
-        raise BadInput(
-            f"finetune.train.rows_per_device is {block.rows_per_device}; each of {workers} workers has {share} rows of "
-            f"a step, so expected a divisor of {share}"
-        )
-    return block.rows_per_device, share // block.rows_per_device
+def room_of(block: TrainBlock, gpu: bool) -> Room:
+    """What one worker holds at once: the rows that are given, or as many tokens as keep the device busy."""
+    if block.rows_per_device != "auto":
+        return Room(rows=block.rows_per_device, tokens=None)
+    return Room(rows=None, tokens=TOKENS_AT_ONCE["gpu" if gpu else "cpu"])
 
 
-def resolve_packing(block: TrainBlock, base_folder: Path, examples: Sequence[Encoded]) -> bool:
-    """Whether rows share a sequence. Raises BadInput when that is asked for and the self-test does not prove it."""
-    if block.packing == "off":
-        return False
+def resolve_strategy(block: ParallelBlock, placement: Placement, weights: int) -> Strategy:
+    """FSDP where it is asked for, or where the base's `weights` (bytes) leave a device too little room for work.
+
+    One worker has nobody to share with.
+    """
+    if block.workers == 1:
+        return "none"
+    if block.strategy != "auto":
+        return block.strategy
+    return "fsdp" if weights > WEIGHTS_SHARE * device_bytes(placement) else "ddp"
+
+
+def device_bytes(placement: Placement) -> float:
+    """Memory of one worker's device, taking the machines of a cluster for alike; infinite where this one has none."""
     import torch
-    from transformers import AutoModelForCausalLM
 
-    from finetune.proofs import packing_is_exact
-
-    model = AutoModelForCausalLM.from_pretrained(base_folder, dtype=torch.float32, trust_remote_code=False)
-    exact, difference = packing_is_exact(model, sorted(examples, key=lambda row: len(row.input_ids))[:2])
-    if block.packing == "on" and not exact:
-        raise BadInput(
-            f"finetune.train.packing is on, but packed rows of this model see each other (logits differ by "
-            f"{difference:.2g}); set it to auto or off"
-        )
-    return exact
+    if not placement.gpu:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / placement.workers
+    return torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else math.inf
 
 
-def resolve_precision(wanted: str, gpu: bool) -> str:
+def weight_bytes(parameters: int, precision: Precision) -> int:
+    """Bytes of the frozen weights."""
+    return parameters * (2 if precision == "bfloat16" else 4)
+
+
+def resolve_precision(wanted: Literal["auto", "float32", "bfloat16"], gpu: bool) -> Precision:
     """bfloat16 where the device computes in it natively."""
     if wanted != "auto":
         return wanted
@@ -196,12 +222,12 @@ def open_run(folder: Path, guard: str) -> dict[str, Any] | None:
 
 
 def run_workers(
-    job: Job, rows: list[dict[str, list[int]]], placement: Placement, max_failures: int, progress: Progress
+    job: Job, config: dict[str, Any], placement: Placement, max_failures: int, progress: Progress
 ) -> dict[str, Any]:
     """The Ray Train run. A died worker group is started again and continues to the same end."""
     from ray.train.torch import TorchConfig
     from ray.train.v2.api import config as v2
-    from ray.train.v2.api.exceptions import TrainingFailedError
+    from ray.train.v2.api.exceptions import ControllerError, TrainingFailedError
     from ray.train.v2.torch.torch_trainer import TorchTrainer
 
     scaling = v2.ScalingConfig(
@@ -211,14 +237,13 @@ def run_workers(
     )
     trainer = TorchTrainer(
         work,
-        train_loop_config={"job": job_values(job), "rows": rows},
+        train_loop_config=config,
         scaling_config=scaling,
         torch_config=TorchConfig(backend="nccl" if placement.gpu else "gloo"),
         run_config=v2.RunConfig(
             name="run",
             storage_path=str(Path(job.run_folder) / "ray"),
             failure_config=v2.FailureConfig(max_failures=max_failures, controller_failure_limit=0),
-            worker_runtime_env={"env_vars": quiet_environment()},
         ),
     )
     shutil.rmtree(Path(job.run_folder) / "ray", ignore_errors=True)
@@ -227,8 +252,10 @@ def run_workers(
     tail.start()
     try:
         result = trainer.fit()
+    except ControllerError as error:
+        raise ResourcesUnavailable(f"Ray could not place {placement.workers} workers: {_reason(error)}") from error
     except TrainingFailedError as error:
-        raise TrainingFault(f"training died more than {max_failures} times: {str(error).strip()[-2000:]}") from error
+        raise TrainingFault(f"training died more than {max_failures} times: {_reason(error)}") from error
     finally:
         stop.set()
         tail.join()
@@ -238,17 +265,20 @@ def run_workers(
     return outcome
 
 
+def _reason(error: Exception) -> str:
+    return str(error).strip()[-2000:]
+
+
 def follow(path: Path, steps: int, progress: Progress, stop: threading.Event) -> None:
-    """Show what rank 0 writes until told to stop."""
+    """Show what rank 0 writes until told to stop; a line counts once it is whole."""
     progress("training", 0, steps)
     seen = 0
-    while True:
+    ended = False
+    while not ended:
         ended = stop.wait(POLL_SECONDS)
-        # The last piece is empty, or a line that is still being written.
-        lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.is_file() else []
-        for line in lines[seen:]:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
+        whole = [line for line in lines if line.endswith("\n")]
+        for line in whole[seen:]:
             entry = json.loads(line)
             progress("training", entry["step"], steps, loss=entry["loss"], tokens_per_s=entry["tokens_per_s"])
-        seen = len(lines)
-        if ended:
-            return
+        seen = len(whole)

@@ -1,22 +1,25 @@
-"""What runs inside each Ray Train worker: TRL's trainer over rows that are tokens already.
+"""What runs inside each Ray Train worker: load the base, train, leave checkpoints and the adapter in the run folder.
 
-No template, truncation or packing of the library's own touches the rows. The loss is ours (`finetune.loss`), summed and
-divided by the supervised tokens of the whole optimizer step over all workers, so that neither accumulation nor the
-number of workers changes it. The weights under the adapter are frozen in the working precision; the adapter's own are
-float32.
+The weights under the adapter are frozen in the working precision; the adapter's own, its gradients and the optimizer's
+moments are float32, and only its multiplications are in the working precision. Nothing is reported through Ray: its
+reports are a barrier for all workers and may be lost with a crash, while a file that was renamed into place is there.
 """
 
 import json
 import os
 import time
-import types
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 PROGRESS_FILE = "progress.jsonl"
 ADAPTER_FOLDER = "adapter"
 CHECKPOINTS = "checkpoints"
+Strategy = Literal["none", "ddp", "fsdp"]
+Precision = Literal["float32", "bfloat16"]
+SPEED_STEPS = 10  # tokens per second are those of the last few steps
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,9 @@ class Job:
     lora: dict[str, Any]
     targets: tuple[str, ...]
     steps: int
-    rows_per_device: int
-    accumulation: int
+    rows_per_step: int
+    rows_at_once: int | None
+    tokens_at_once: int | None
     learning_rate: float
     schedule: str
     warmup: float
@@ -38,62 +42,111 @@ class Job:
     checkpoint_steps: int
     seed: int
     packing: bool
-    precision: str
+    attention: str | None
+    plain_head: bool
+    precision: Precision
+    strategy: Strategy
     gpu: bool
     threads: int
-
-
-class NotFinite(Exception):
-    """A gradient is NaN or infinite; the message names the step."""
 
 
 def work(config: dict[str, Any]) -> dict[str, Any]:
     """One worker's run, continued from the last checkpoint if there is one; rank 0 leaves the adapter behind.
 
-    Returns plain values for `TrainingRecord`, or `fault` in words when training must not go on.
+    `config` holds the `job`, the `rows` (`packing.Rows`), the `guard`, their digest, and the `environment`. Returns
+    plain values for `TrainingRecord`, or `fault` in words when training must not go on: a fault that would only happen
+    again is no reason for Ray to start the workers again.
     """
+    os.environ.update(config["environment"])
     import torch
+
+    from finetune import checkpoint
+    from finetune.trainer import NotFinite, Watcher
 
     job = Job(**config["job"])
+    folder = Path(job.run_folder) / CHECKPOINTS
     torch.set_num_threads(job.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    trainer = build_trainer(job, config["rows"])
-    try:
-        trainer.train(resume_from_checkpoint=last_checkpoint(Path(job.run_folder) / CHECKPOINTS))
-    except NotFinite as error:
-        return {"fault": str(error)}
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    state = trainer.accelerator.get_state_dict(trainer.model)
-    if trainer.is_world_process_zero():
-        model.save_pretrained(Path(job.run_folder) / ADAPTER_FOLDER, state_dict=state, safe_serialization=True)
-    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    return {
-        "steps": trainer.state.global_step,
-        "first_loss": losses[0],
-        "final_loss": losses[-1],
-        "trained_parameters": sum(value.numel() for name, value in state.items() if "lora_" in name),
-    }
+    start = checkpoint.newest(folder, config["guard"])
+    if start is None or start[1].step < job.steps:
+        trainer = build_trainer(job, config["rows"], start[1].step if start else 0)
+        watcher = Watcher(trainer, folder, job.checkpoint_steps, start, config["guard"])
+        if trainer.is_world_process_zero():
+            watcher.tell = teller(Path(job.run_folder) / PROGRESS_FILE, trainer.course)
+        trainer.add_callback(watcher)
+        try:
+            trainer.train()
+        except NotFinite as error:
+            return {"fault": str(error)}
+        trainer.accelerator.wait_for_everyone()
+        start = checkpoint.newest(folder, config["guard"])
+    if start is None:
+        return {"fault": "the last checkpoint can't be read again"}
+    tensors = checkpoint.weights(start[0])
+    if int(os.environ.get("RANK", "0")) == 0:
+        save_adapter(job, tensors)
+    losses = start[1].losses
+    count = sum(value.numel() for value in tensors.values())
+    return {"steps": job.steps, "first_loss": losses[0], "final_loss": losses[-1], "trained_parameters": count}
 
 
-def build_trainer(job: Job, rows: list[dict[str, list[int]]]) -> Any:
-    """TRL's trainer with our collator and our loss."""
+def build_trainer(job: Job, rows: Any, begin: int) -> Any:
+    """The base with its adapter, and the course that is left."""
     import torch
-    from datasets import Dataset
-    from peft import LoraConfig
-    from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
+    from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
-    from trl import SFTConfig
 
-    from finetune.packing import Packer
+    from finetune.attention import register
+    from finetune.packing import Room
+    from finetune.trainer import Course, Trainer, rate_at, settings_of
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    set_seed(job.seed)
-    dtype = torch.bfloat16 if job.precision == "bfloat16" else torch.float32
-    model = AutoModelForCausalLM.from_pretrained(job.base_folder, dtype=dtype, trust_remote_code=False)
+    quiet: Any = logging
+    quiet.set_verbosity_error()
+    quiet.disable_progress_bar()
+    register()
+    low = job.precision == "bfloat16"
+    base = AutoModelForCausalLM.from_pretrained(
+        job.base_folder,
+        dtype=torch.bfloat16 if low else torch.float32,
+        attn_implementation=job.attention,
+        trust_remote_code=False,
+    )
     tokenizer = AutoTokenizer.from_pretrained(job.base_folder, trust_remote_code=False)
-    lora: Any = LoraConfig
-    adapter = lora(
+    course = Course(
+        rows=rows,
+        steps=job.steps,
+        begin=begin,
+        rows_per_step=job.rows_per_step,
+        room=Room(job.rows_at_once, job.tokens_at_once),
+        packing=job.packing,
+        pad=tokenizer.pad_token_id or tokenizer.eos_token_id or 0,
+        seed=job.seed,
+        rate=partial(rate_at, steps=job.steps, schedule=job.schedule, warmup=job.warmup),
+    )
+    optimiser = {
+        "learning_rate": job.learning_rate,
+        "weight_decay": job.weight_decay,
+        "max_grad_norm": job.clip_norm,
+    }
+    fsdp = job.strategy == "fsdp"
+    return Trainer(
+        course=course,
+        plain_head=job.plain_head,
+        model=adapted(base, job),
+        args=settings_of(Path(job.run_folder) / CHECKPOINTS, course, optimiser, low, job.gpu, fsdp),
+        processing_class=tokenizer,
+        data_collator=list,
+    )
+
+
+def adapted(base: Any, job: Job) -> Any:
+    """The base with a fresh adapter, the same on every worker."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(job.seed)
+    lora: Any = LoraConfig  # PEFT declares alpha an int and takes any number
+    settings = lora(
         r=job.lora["rank"],
         lora_alpha=job.lora["alpha"],
         use_rslora=job.lora["rslora"],
@@ -101,118 +154,57 @@ def build_trainer(job: Job, rows: list[dict[str, list[int]]]) -> Any:
         target_modules=list(job.targets),
         task_type="CAUSAL_LM",
     )
-    settings = SFTConfig(
-        output_dir=str(Path(job.run_folder) / CHECKPOINTS),
-        max_steps=job.steps,
-        per_device_train_batch_size=job.rows_per_device,
-        gradient_accumulation_steps=job.accumulation,
-        learning_rate=job.learning_rate,
-        lr_scheduler_type=job.schedule,
-        warmup_steps=job.warmup,
-        weight_decay=job.weight_decay,
-        max_grad_norm=job.clip_norm,
-        save_strategy="steps",
-        save_steps=job.checkpoint_steps,
-        save_total_limit=2,
-        logging_steps=1,
-        logging_nan_inf_filter=False,
-        seed=job.seed,
-        data_seed=job.seed,
-        bf16=job.precision == "bfloat16",
-        use_cpu=not job.gpu,
-        gradient_checkpointing=False,
-        report_to=[],
-        disable_tqdm=True,
-        remove_unused_columns=False,
-        dataset_kwargs={"skip_prepare_dataset": True},
-        max_length=None,
-        packing=False,
-        dataloader_num_workers=0,
-        ddp_find_unused_parameters=False,
-    )
-    trainer_class = trainer_type()
-    return trainer_class(
-        model=model,
-        args=settings,
-        train_dataset=Dataset.from_list(rows),
-        data_collator=Packer(job.packing, tokenizer.pad_token_id or tokenizer.eos_token_id or 0),
-        processing_class=tokenizer,
-        peft_config=adapter,
-        callbacks=[watcher_type()(Path(job.run_folder) / PROGRESS_FILE, rows)],
-    )
+    model: Any = get_peft_model(base, settings)
+    without_casts(model)
+    return model
 
 
-def trainer_type() -> type:
-    """TRL's SFTTrainer with the loss at supervised positions through the frozen head."""
+def without_casts(model: Any) -> None:
+    """Spare activations the way up to the adapter's float32, from which autocast would bring them down again."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    layers: list[Any] = [part for part in model.modules() if isinstance(part, BaseTunerLayer)]
+    for layer in layers:
+        layer.cast_input_dtype_enabled = False
+
+
+def save_adapter(job: Job, tensors: dict[str, Any]) -> None:
+    """The adapter as PEFT saves it, whole or not at all."""
+    import shutil
+
     import torch
-    from trl import SFTTrainer
+    from transformers import AutoConfig, AutoModelForCausalLM
 
-    from finetune.loss import supervised_loss
-
-    def forward(model: Any, input_ids: torch.Tensor, labels: torch.Tensor, **inputs: Any) -> dict[str, torch.Tensor]:
-        shape = {name: inputs[name] for name in ("position_ids", "attention_mask") if inputs.get(name) is not None}
-        hidden = model.get_decoder()(input_ids=input_ids, use_cache=False, **shape).last_hidden_state
-        return {"loss": supervised_loss(hidden, model.get_output_embeddings().weight, labels)}
-
-    class Trainer(SFTTrainer):
-        def __init__(self, **settings: Any):
-            super().__init__(**settings)
-            model: Any = self.model
-            causal = model.get_base_model()
-            causal.forward = types.MethodType(forward, causal)
-            self.model_accepts_loss_kwargs = True  # the loss is divided here, not again by the steps accumulated
-
-        def compute_loss(
-            self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
-        ) -> Any:
-            total = model(**inputs)["loss"]
-            # Gradients are averaged over workers, while the count is of all of them.
-            loss = total * self.accelerator.num_processes / num_items_in_batch
-            return (loss, {}) if return_outputs else loss
-
-        def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-            super(SFTTrainer, self).log(logs, *args, **kwargs)  # without token accuracies nobody computed
-
-    return Trainer
+    with torch.device("meta"):
+        base = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(job.base_folder))
+        base.name_or_path = job.base_folder
+        model = adapted(base, job)
+    target = Path(job.run_folder) / ADAPTER_FOLDER
+    draft = target.with_name(f".{ADAPTER_FOLDER}-draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    model.save_pretrained(draft, state_dict=tensors, save_embedding_layers=False)
+    shutil.rmtree(target, ignore_errors=True)
+    draft.rename(target)
 
 
-def watcher_type() -> type:
-    """A callback that stops at the first gradient that is not finite, and tells the driver how far it is."""
-    import torch
-    from transformers import TrainerCallback
+def teller(path: Path, course: Any) -> Callable[[int, float], None]:
+    """Writes step, loss and real tokens per second, a line a step, where the driver reads them."""
+    from finetune.packing import step_rows
 
-    class Watcher(TrainerCallback):
-        def __init__(self, path: Path, rows: list[dict[str, list[int]]]):
-            self.path = path
-            self.tokens = sum(len(row["input_ids"]) for row in rows) / len(rows)
-            self.started = time.monotonic()
-            self.first = 0
+    plan = step_rows(len(course.rows), course.rows_per_step, course.steps, course.seed)
+    done = [(time.monotonic(), 0)]
 
-        def on_train_begin(self, args: Any, state: Any, control: Any, **context: Any) -> None:
-            self.started, self.first = time.monotonic(), state.global_step
+    def tell(step: int, loss: float) -> None:
+        tokens = done[-1][1] + sum(course.rows.lengths(plan[step - 1]))
+        done.append((time.monotonic(), tokens))
+        since = done[max(0, len(done) - 1 - SPEED_STEPS)]
+        speed = (tokens - since[1]) / max(done[-1][0] - since[0], 1e-6)
+        elapsed = round(done[-1][0] - done[0][0], 3)
+        entry = {"step": step, "loss": loss, "tokens_per_s": round(speed, 1), "elapsed_s": elapsed}
+        with path.open("a", encoding="utf-8") as out:
+            out.write(json.dumps(entry) + "\n")
 
-        def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **context: Any) -> None:
-            for name, parameter in context["model"].named_parameters():
-                if parameter.grad is not None and not torch.isfinite(parameter.grad).all():
-                    raise NotFinite(f"the gradient of {name} is not finite at step {state.global_step + 1}")
-
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **context: Any) -> None:
-            if state.is_world_process_zero and logs and "loss" in logs:
-                rows = args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
-                spent = max(time.monotonic() - self.started, 1e-6)
-                speed = (state.global_step - self.first) * rows * self.tokens / spent
-                entry = {"step": state.global_step, "loss": logs["loss"], "tokens_per_s": round(speed, 1)}
-                with self.path.open("a", encoding="utf-8") as out:
-                    out.write(json.dumps(entry) + "\n")
-
-    return Watcher
-
-
-def last_checkpoint(folder: Path) -> str | None:
-    """The newest whole checkpoint; one that was being written when the run was killed is left out."""
-    found = [path for path in folder.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
-    whole = [path for path in found if (path / "optimizer.pt").is_file() or any(path.glob("optimizer*"))]
-    return str(max(whole, key=lambda path: int(path.name.rsplit("-", 1)[1]))) if whole else None
+    return tell
 
 
 def job_values(job: Job) -> dict[str, Any]:
@@ -220,6 +212,6 @@ def job_values(job: Job) -> dict[str, Any]:
     return asdict(job)
 
 
-def quiet_environment() -> dict[str, str]:
-    """Environment of the workers."""
+def worker_environment() -> dict[str, str]:
+    """Settings of this process that workers take over. (Ray's way of doing it costs seconds for each worker.)"""
     return {"HF_HUB_OFFLINE": os.environ.get("HF_HUB_OFFLINE", "0"), "TOKENIZERS_PARALLELISM": "false"}

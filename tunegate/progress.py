@@ -1,6 +1,7 @@
 """Progress that a person sees: one bar per stage, on the error stream, so that output stays clean for scripts."""
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,6 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from tunegate_core.ports import Progress as ProgressPort
+
+LINE_SECONDS = 30
 
 
 class _Bars:
@@ -24,18 +27,20 @@ class _Bars:
 
 
 class _Lines:
-    """For logs: a line when a stage starts and when it ends."""
+    """For logs: a line when a stage starts, every half minute, and when it ends."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, bool] = {}
+        self._told: dict[str, tuple[bool, float]] = {}
 
     def __call__(self, stage: str, done: float, total: float, **figures: float) -> None:
-        ended = done >= total
-        if self._seen.get(stage) == ended:
+        now, ended = time.monotonic(), done >= total
+        known = self._told.get(stage)
+        if known is not None and (known[0] or (not ended and now - known[1] < LINE_SECONDS)):
             return
-        self._seen[stage] = ended
+        self._told[stage] = (ended, now)
+        how_far = "done" if ended else "started" if known is None else f"{done:g} of {total:g}"
         shown = "".join(f", {name} {value:.4g}" for name, value in figures.items())
-        sys.stderr.write(f"{stage}: {'done' if ended else 'started'}{shown if ended else ''}\n")
+        sys.stderr.write(f"{stage}: {how_far}{shown}\n")
         sys.stderr.flush()
 
 

@@ -1,6 +1,8 @@
 """What a person sees: tables from the same values that `--json` prints. No rule is decided here."""
 
 import json
+import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -9,11 +11,13 @@ from rich.markup import escape
 from rich.table import Table
 
 COLOURS = {"PASS": "green", "FAIL": "red", "UNDECIDED": "yellow"}
+LOG_WIDTH = 150  # of what is no terminal and says nothing of its own width
 
 
 def console() -> Console:
     """Standard output, plain when it is not a terminal."""
-    return Console(soft_wrap=True, highlight=False)
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else LOG_WIDTH
+    return Console(width=width, soft_wrap=True, highlight=False)
 
 
 def show(value: dict[str, Any], view: Callable[[Console, dict[str, Any]], None], as_json: bool) -> None:

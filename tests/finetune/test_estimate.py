@@ -58,9 +58,9 @@ def test_memory_has_the_vocabulary_term() -> None:
     assert memory_of(large, 1, Load(tokens=8192, scored=8192, element=2)).logits > 9e9
 
 
-def test_a_measurement_beats_the_formula() -> None:
-    memory = memory_of(SHAPE, 2, Load(tokens=10, scored=5, element=2), measured_activations=7.5)
-    assert (memory.weights, memory.activations) == (2000, 75)
+def test_fsdp_splits_the_weights_and_a_measurement_beats_the_formula() -> None:
+    memory = memory_of(SHAPE, 2, Load(tokens=10, scored=5, element=2, shards=2), measured_activations=7.5)
+    assert (memory.weights, memory.activations) == (1000, 75)
 
 
 def test_disk_and_seconds() -> None:
@@ -77,12 +77,12 @@ def test_disk_and_seconds() -> None:
         (ParallelBlock(device="gpu"), 8, 0, False),
         (ParallelBlock(workers=2, device="gpu"), 8, 1, False),
         (ParallelBlock(workers=2, device="cpu"), 8, 1, True),
-        (ParallelBlock(workers=5), 8, 0, False),  # 16 rows a step can't be shared by five
+        (ParallelBlock(workers=5), 8, 0, True),  # 16 rows a step, shared unevenly
     ],
 )
 def test_what_can_not_be_placed_is_found(parallel: ParallelBlock, cpus: int, gpus: int, fits: bool) -> None:
     block = FinetuneBlock(base=BaseBlock(model="tiny"), data=DataBlock(source="x"), parallel=parallel)
-    found = plan(block, Resources(cpus, gpus))
+    found = plan(block, Resources(cpus, gpus), 1000)
     assert isinstance(found, Plan) == fits
     if isinstance(found, Plan):
         assert plan_finding(found, Resources(cpus, gpus)).status == "ok"

@@ -114,6 +114,9 @@ class ParallelBlock(Block):
     device: Literal["auto", "cpu", "gpu"] = Field(default="auto", description="auto: gpu where the cluster has some.")
     cpus_per_worker: int | Literal["auto"] = Field(default="auto", description="auto: the machine's CPUs shared out.")
     gpus_per_worker: int = Field(default=1, ge=1, description="GPUs of each worker when the device is gpu.")
+    strategy: Literal["auto", "ddp", "fsdp"] = Field(
+        default="auto", description="fsdp (FSDP2) splits the base over workers; auto: where it does not fit one device."
+    )
     max_failures: int = Field(default=2, ge=0, description="How often a died worker group is started again.")
 
 

@@ -1,0 +1,34 @@
+"""Attention row by row is causal attention under the mask that keeps packed rows apart."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+from transformers import LlamaConfig, Qwen2Config
+
+from finetune.attention import attend_rows, whole_rows
+
+
+@pytest.mark.parametrize("lengths", [[7], [1, 5, 3], [4, 4, 1, 1]])
+def test_it_is_what_a_mask_over_the_whole_sequence_gives(lengths: list[int]) -> None:
+    torch.manual_seed(0)
+    total = sum(lengths)
+    query, key, value = (torch.randn(1, heads, total, 8) for heads in (4, 2, 2))
+    positions = torch.tensor([[place for length in lengths for place in range(length)]])
+    row = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
+    mask = (row[:, None] == row[None, :]) & torch.ones(total, total).tril().bool()
+    expected = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=0.3, enable_gqa=True)
+    found, weights = attend_rows(None, query, key, value, None, scaling=0.3, position_ids=positions)
+    assert weights is None
+    assert torch.allclose(found, expected.transpose(1, 2), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("config", "whole"),
+    [
+        (LlamaConfig(), True),
+        (Qwen2Config(use_sliding_window=False, sliding_window=4), True),
+        (Qwen2Config(use_sliding_window=True, sliding_window=4, max_window_layers=0), False),
+    ],
+)
+def test_a_sliding_window_is_left_to_the_model(config: object, whole: bool) -> None:
+    assert whole_rows(config) == whole
