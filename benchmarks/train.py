@@ -1,4 +1,4 @@
-"""Training: supervised tokens per second and peak memory, against TRL and LLaMA-Factory as they come.
+"""Training: supervised tokens per second and peak memory, against TRL and ForgeLM as they come.
 
     python -m benchmarks.train --json      # the last line is one JSON object
 
@@ -6,7 +6,7 @@ Same base, rows, adapter shape, rows per optimizer step, steps and peak rate for
 own default. Speed is counted from the start of the first optimizer step to the end of the last, so start-up is left
 out for everyone. That nobody is quicker by learning less is seen in the loss of each adapter on rows that were held
 out, computed by one and the same code in float32. Memory is the largest resident set of a trainer's largest process,
-and of all its processes together. LLaMA-Factory gets an environment of its own in .bench/, made when it is missing.
+and of all its processes together. ForgeLM gets an environment of its own in .bench/, made when it is missing.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from tunegate_core.config import BaseBlock
 from tunegate_core.store import Store
 
 HERE = Path(__file__).resolve().parent
-PEER = "llamafactory==0.9.5"
+PEER = "forgelm==0.11.1"
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 STEPS, ROWS_PER_STEP, HELD_OUT = 8, 8, 40
 LONGEST = 1800  # characters of a row
@@ -70,7 +70,7 @@ def measure(folder: Path, rows: Path, base: str, only: Sequence[str] | None) -> 
     }
     peer = peer_python()
     if peer is not None:
-        trainers["llamafactory"] = (peer, "with_llamafactory.py", {})
+        trainers["forgelm"] = (peer, "with_forgelm.py", {})
     found = {
         name: run(folder, name, python, script, {**order, **changes})
         for name, (python, script, changes) in trainers.items()
@@ -187,10 +187,10 @@ def ratios(found: dict[str, dict[str, Any]]) -> dict[str, float]:
     """Above 1: faster. For memory, below 1: less."""
     pairs = {
         "speed_vs_trl": ("trl", "tunegate", "training_s"),
-        "speed_vs_llamafactory": ("llamafactory", "tunegate", "training_s"),
+        "speed_vs_forgelm": ("forgelm", "tunegate", "training_s"),
         "two_workers_vs_one": ("tunegate", "tunegate_two_workers", "training_s"),
         "memory_vs_trl": ("tunegate", "trl", "peak_mib"),
-        "memory_vs_llamafactory": ("tunegate", "llamafactory", "peak_mib"),
+        "memory_vs_forgelm": ("tunegate", "forgelm", "peak_mib"),
         "memory_of_all_processes_vs_trl": ("tunegate", "trl", "peak_mib_all_processes"),
     }
     return {
@@ -201,8 +201,8 @@ def ratios(found: dict[str, dict[str, Any]]) -> dict[str, float]:
 
 
 def peer_python() -> str | None:
-    """The interpreter of LLaMA-Factory's environment, made if need be; None where it can't be installed."""
-    place = HERE.parent / ".bench" / "llamafactory"
+    """The interpreter of ForgeLM's environment, made if need be; None where it can't be installed."""
+    place = HERE.parent / ".bench" / "forgelm"
     python, ready = place / "bin" / "python", place / "ready"
     if not ready.exists():
         print(f"installing {PEER} into {place}", flush=True)

@@ -11,7 +11,7 @@ def generate(
     adapter_folder: Path | None,
     question: str,
     max_new_tokens: int = 64,
-    precision: Precision = "auto",
+    precision: Precision = "float32",
 ) -> str:
     """What the base, or the base with an adapter, says to one question; at most `max_new_tokens` tokens."""
     import torch

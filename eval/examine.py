@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from eval.items import ItemSet, reopen
-from eval.model import Arms, Precision, chat_template, device_name, resolve_precision
+from eval.model import Arms, Precision, chat_template, device_name
 from eval.results import ArmRun, keep, read_run, recall, samples_json, verify_same_prompts
 from eval.statistics import arm_statistics, paired_statistics, scale_of
 from eval.task import OpenTask
@@ -39,7 +39,7 @@ class Bench:
     subjects: Mapping[Arm, str]
     cache: Path
     batch_size: int
-    precision: Literal["float32", "bfloat16"]
+    precision: Precision
     progress: Progress
 
     def settings(self, block: TaskBlock) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def examine(  # noqa: PLR0913 - the contract with the release: each is a record 
         raise BadInput(f"planned were the tasks {sorted(planned)}; found {sorted(task.name for task in tasks)}")
     opened = [reopen(task, planned[task.name]) for task in tasks]
     ordered: dict[Arm, Path | None] = {arm: arms[arm] for arm in ORDER if arm in arms}
-    bench = Bench(base_folder, base_tree, ordered, subjects, cache, batch_size, resolve_precision(precision), progress)
+    bench = Bench(base_folder, base_tree, ordered, subjects, cache, batch_size, precision, progress)
     runs = _score(bench, opened)
     return tuple(_evidence(bench, task, runs[task.block.name], store) for task in opened)
 

@@ -14,9 +14,10 @@ from typing import Any
 
 from eval.quiet import quiet
 from eval.task import Item, OpenTask
+from eval.taskfile import read_task
 from tunegate_core.canonical import digest, digest_json
 from tunegate_core.config import TaskBlock
-from tunegate_core.errors import BadInput, DataError, NotFound, TunegateError
+from tunegate_core.errors import BadInput, NotFound, TunegateError
 from tunegate_core.registry import nearest
 
 ANSWER_TOKENS = 64
@@ -68,19 +69,13 @@ def question_task(block: TaskBlock, items: Sequence[Item], examples: Sequence[It
 
 
 def load_file(path: Path) -> list[Any]:
-    """The task of a YAML file, its relative data files taken from the YAML's folder."""
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; expected a task YAML of lm-evaluation-harness")
+    """The task of a YAML file."""
+    config = read_task(path)
+    if not isinstance(config.get("task"), str):
+        raise BadInput(f"{path}: expected one task with a name under 'task'; found {config.get('task')!r}")
     with _translated(f"task file {path}"):
         from lm_eval.tasks import TaskManager
-        from lm_eval.tasks._yaml_loader import load_yaml
 
-        config = load_yaml(path)
-        if not isinstance(config.get("task"), str):
-            raise BadInput(f"{path}: expected one task with a name under 'task'; found {config.get('task')!r}")
-        arguments = config.get("dataset_kwargs") or {}
-        if "data_files" in arguments:
-            config["dataset_kwargs"] = {**arguments, "data_files": _located(arguments["data_files"], path)}
         loaded = TaskManager(include_defaults=False).load([config])
         return list(loaded["tasks"].values())
 
@@ -221,19 +216,6 @@ def _plain(value: Any) -> Any:
     if callable(value):
         return {"function": digest(inspect.getsource(value).encode())}
     return json.loads(json.dumps(value, default=lambda other: _plain(other) if callable(other) else str(other)))
-
-
-def _located(files: Any, path: Path) -> Any:
-    if isinstance(files, dict):
-        return {key: _located(value, path) for key, value in files.items()}
-    if isinstance(files, list):
-        return [_located(value, path) for value in files]
-    if "://" in str(files):
-        return files
-    found = path.parent / str(files)
-    if not any(character in str(files) for character in "*?[") and not found.is_file():
-        raise DataError(f"{path}: its data file {found} does not exist")
-    return str(found)
 
 
 def _seed() -> None:

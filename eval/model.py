@@ -14,7 +14,7 @@ from eval.quiet import quiet
 from tunegate_core.errors import BadInput, IntegrityError, NotFound
 from tunegate_core.records import Arm
 
-Precision = Literal["auto", "float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16"]
 WEIGHTS = "adapter_model.safetensors"
 
 
@@ -23,17 +23,6 @@ def device_name() -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def resolve_precision(precision: Precision) -> Literal["float32", "bfloat16"]:
-    """What `auto` means here: bfloat16 where the device multiplies it natively."""
-    import torch
-
-    if precision != "auto":
-        return precision
-    if torch.cuda.is_available():
-        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    return "bfloat16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "float32"
 
 
 def chat_template(base_folder: Path) -> str | None:
@@ -51,7 +40,7 @@ def chat_template(base_folder: Path) -> str | None:
 class Arms:
     """A base model with its tokenizer and the adapters of the arms that have one."""
 
-    def __init__(self, base_folder: Path, adapters: Mapping[Arm, Path], precision: Precision = "auto"):
+    def __init__(self, base_folder: Path, adapters: Mapping[Arm, Path], precision: Precision):
         with quiet():
             self.tokenizer, self.model = _load_base(base_folder, precision)
             for arm, folder in adapters.items():
@@ -87,7 +76,7 @@ def _load_base(folder: Path, precision: Precision) -> tuple[Any, Any]:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         model = AutoModelForCausalLM.from_pretrained(
             folder,
-            dtype=getattr(torch, resolve_precision(precision)),
+            dtype=getattr(torch, precision),
             local_files_only=True,
             trust_remote_code=False,
             use_safetensors=True,

@@ -134,12 +134,13 @@ class Watcher(TrainerCallback):
         self.trainer, self.folder, self.every, self.guard = trainer, folder, every, guard
         self.start = start
         self.losses = list(start[1].losses) if start else []
-        self.tell: Callable[[int, float], None] = lambda step, loss: None
+        self.tell: Callable[[int, float | None], None] = lambda step, loss: None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **context: Any) -> None:
         """Weights and moments of the checkpoint, once model and optimizer are where they will be trained."""
         if self.start:
             checkpoint.restore(self.start[0], *self._parts())
+        self.tell(len(self.losses), None)
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **context: Any) -> None:
         """After clipping, one bad gradient has spoilt all of them, on every worker alike."""

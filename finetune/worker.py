@@ -67,6 +67,7 @@ def work(config: dict[str, Any]) -> dict[str, Any]:
     folder = Path(job.run_folder) / CHECKPOINTS
     torch.set_num_threads(job.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing reads it
     start = checkpoint.newest(folder, config["guard"])
     if start is None or start[1].step < job.steps:
         trainer = build_trainer(job, config["rows"], start[1].step if start else 0)
@@ -187,14 +188,17 @@ def save_adapter(job: Job, tensors: dict[str, Any]) -> None:
     draft.rename(target)
 
 
-def teller(path: Path, course: Any) -> Callable[[int, float], None]:
-    """Writes step, loss and real tokens per second, a line a step, where the driver reads them."""
+def teller(path: Path, course: Any) -> Callable[[int, float | None], None]:
+    """Writes step, loss and real tokens per second, a line a step, where the driver reads them. No loss: the start."""
     from finetune.packing import step_rows
 
     plan = step_rows(len(course.rows), course.rows_per_step, course.steps, course.seed)
-    done = [(time.monotonic(), 0)]
+    done: list[tuple[float, int]] = []
 
-    def tell(step: int, loss: float) -> None:
+    def tell(step: int, loss: float | None) -> None:
+        if loss is None:
+            done[:] = [(time.monotonic(), 0)]
+            return
         tokens = done[-1][1] + sum(course.rows.lengths(plan[step - 1]))
         done.append((time.monotonic(), tokens))
         since = done[max(0, len(done) - 1 - SPEED_STEPS)]

@@ -4,12 +4,30 @@ An item without a score is not in the share. So that nothing is gained by silenc
 item counts as the worst score of the scale from 0 to 1.
 """
 
+from dataclasses import dataclass
+
 from governance.check import BoundBlock, items_of, measured_items, not_measured, power, side_of, turned
 from tunegate_core.records import ArmStatistics, CheckResult, Evidence, Interval, Outcome
 from tunegate_core.stats import arm_interval, arm_spread
 
 
-def judge_bound(block: BoundBlock, evidence: Evidence, most: bool) -> CheckResult:
+@dataclass(frozen=True)
+class Bound:
+    """A kind of check: the score is at most the bound, or at least."""
+
+    most: bool
+    block = BoundBlock
+
+    def threshold(self, block: BoundBlock) -> float:
+        """The bound."""
+        return block.bound
+
+    def judge(self, block: BoundBlock, evidence: Evidence) -> CheckResult:
+        """Judge the candidate's score."""
+        return _judge(block, evidence, self.most)
+
+
+def _judge(block: BoundBlock, evidence: Evidence, most: bool) -> CheckResult:
     """PASS when the whole interval lies on the wanted side of the bound, FAIL when it lies on the other."""
     arm = next((arm for arm in evidence.arms if arm.arm == "candidate"), None)
     if arm is None:

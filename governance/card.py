@@ -17,7 +17,7 @@ from tunegate_core.stats.intervals import discordant
 TEMPLATE = """\
 # {{ planned.subject }}: {{ verdict.outcome }}
 
-{{ meaning }}
+{{ meaning }} The candidate is {{ state }}.
 
 Attempt {{ verdict.attempt }} of the route `{{ planned.route }}` on these items. Policy `{{ policy.name }}`, rule
 `{{ policy.rule }}`; margins and items were fixed before training.
@@ -45,10 +45,11 @@ Scores in percent; differences (candidate minus reference) in points; each with 
 {% endfor %}
 McNemar's mid-p takes every item as independent. It is shown for comparison and decides nothing.
 
-## Who approved
+## Who decided
 
-{% for given in approvals -%}
-- key `{{ given.approver }}`{{ ", until " + given.expires if given.expires else "" }}; the reason is kept under \
+{% for given in decisions -%}
+- {{ "approved" if given.decision == "approve" else "refused" }} by key `{{ given.approver }}`\
+{{ ", until " + given.expires if given.expires else "" }}; the reason is kept under \
 `{{ given.reason }}`
 {% else -%}
 Nobody{{ "; the policy asks for none" if policy.approvals.required == 0 else " yet" }}.
@@ -79,10 +80,11 @@ def render_report(
     policy: Policy,
     evidence: Sequence[Evidence],
     verdict: Verdict,
-    approvals: Sequence[SignedDecision] = (),
+    state: str,
+    decisions: Sequence[SignedDecision] = (),
     statement: str | None = None,
 ) -> str:
-    """The report in Markdown. `statement`: digest of the signed envelope, once there is one."""
+    """The report in Markdown. `state`: the lifecycle state now; `statement`: digest of the signed envelope, if any."""
     from jinja2 import Environment, StrictUndefined
 
     rendering = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
@@ -95,7 +97,8 @@ def render_report(
         percent=f"{100 * CONFIDENCE:g}",
         scores=[_score(item, arm) for item in evidence for arm in item.arms],
         differences=[_difference(item, pair) for item in evidence for pair in item.pairs],
-        approvals=approvals,
+        state=state.lower(),
+        decisions=decisions,
         lineage=[(name, value) for name, value in _lineage(planned, adapter, verdict, statement) if value],
     )
     return re.sub(r"\n{3,}", "\n\n", text)

@@ -4,17 +4,10 @@ An item that the reference answered and the candidate left without a score is no
 gained by silence, a PASS must also stand when each such item counts as lost.
 """
 
-from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
 
-from governance.check import (
-    ComparingBlock,
-    items_of,
-    measured_items,
-    not_measured,
-    power,
-    side_of,
-    turned,
-)
+from governance.check import ComparingBlock, items_of, measured_items, not_measured, power, side_of, turned
 from tunegate_core.records import CheckResult, Cluster, Evidence, Interval, Outcome, PairedStatistics
 from tunegate_core.stats import paired_interval, paired_spread
 
@@ -22,7 +15,26 @@ LOST = Cluster(n=1, candidate=0, reference=1, cross=0, candidate_sq=0, reference
 GAINED = Cluster(n=1, candidate=1, reference=0, cross=0, candidate_sq=1, reference_sq=0)
 
 
-def compare(block: ComparingBlock, evidence: Evidence, threshold: float, words: Mapping[Outcome, str]) -> CheckResult:
+@dataclass(frozen=True)
+class Comparison:
+    """A kind of check: the threshold is `sign` times the margin; `passed` and `failed` say what it found."""
+
+    sign: Literal[1, -1]
+    passed: str
+    failed: str
+    block = ComparingBlock
+
+    def threshold(self, block: ComparingBlock) -> float:
+        """The margin with its sign."""
+        return 0.0 + self.sign * block.margin  # never -0.0
+
+    def judge(self, block: ComparingBlock, evidence: Evidence) -> CheckResult:
+        """Judge the paired difference."""
+        words: dict[Outcome, str] = {"PASS": self.passed, "FAIL": self.failed, "UNDECIDED": "not settled"}
+        return _compare(block, evidence, self.threshold(block), words)
+
+
+def _compare(block: ComparingBlock, evidence: Evidence, threshold: float, words: dict[Outcome, str]) -> CheckResult:
     """Candidate minus reference against a threshold; where lower is better, reference minus candidate."""
     pair, note = reference_of(block, evidence)
     if pair is None:

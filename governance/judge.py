@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from governance.check import BoundBlock, Check, CheckBlock, ComparingBlock, find_evidence, not_measured
 from governance.holm import HOLM, corrected
 from governance.policy import Policy
+from tunegate_core.errors import IntegrityError
 from tunegate_core.records import CheckResult, Evidence, Figure, Outcome, Record, Verdict
 from tunegate_core.stats import arm_interval, detectable
 
@@ -27,9 +28,14 @@ class Foresight(Record):
     what: str
 
 
-def judge(policy: Policy, subject: str, evidence: Sequence[Evidence], attempt: int) -> Verdict:
-    """The verdict on an adapter (`subject` is its tree). `attempt` counts the candidates judged on these items."""
+def judge(policy: Policy, subject: str, evidence: Sequence[Evidence], attempt: int, champion: str | None) -> Verdict:
+    """The verdict on an adapter (`subject` is its tree). `attempt` counts the candidates judged on these items;
+    `champion` is the tree of the planned champion, None where the route had none.
+
+    Raises IntegrityError when the evidence compares with another champion, or with none where a check needs it.
+    """
     blocks = policy.blocks()
+    _verify_champion([block for _, block in blocks], evidence, champion)
     results = [_judge_check(check, block, subject, evidence) for check, block in blocks]
     if policy.rule == HOLM:
         alphas = {i: 1 - block.confidence for i, (_, block) in enumerate(blocks) if isinstance(block, TESTS)}
@@ -83,6 +89,25 @@ def _foresee(block: ComparingBlock | BoundBlock, threshold: float, n: int, clust
     elif not is_bound and threshold >= 0:
         what += f"; to pass with that power a candidate must be better by {100 * (threshold + many):.1f}"
     return Foresight(check=block.id, detectable=many, warning=is_weak, what=what)
+
+
+def _verify_champion(blocks: Sequence[CheckBlock], evidence: Sequence[Evidence], champion: str | None) -> None:
+    """The champion is the planned one: fixed before anything was measured, not chosen by what was measured."""
+    for item in evidence:
+        told = {arm.subject for arm in item.arms if arm.arm == "champion"}
+        told |= {pair.reference_subject for pair in item.pairs if pair.reference == "champion"}
+        if told - {champion}:
+            raise IntegrityError(
+                f"the evidence for '{item.task}' is about the champion {', '.join(sorted(told))}; planned was "
+                f"{champion or 'none'}; plan a new candidate and examine that"
+            )
+    needing = [block for block in blocks if isinstance(block, ComparingBlock) and block.against == "champion"]
+    for item in [item for block in needing for item in find_evidence(evidence, block)]:
+        if champion is not None and all(arm.arm != "champion" for arm in item.arms):
+            raise IntegrityError(
+                f"the evidence for '{item.task}' is without the champion, and the policy compares with it; planned was "
+                f"{champion}; plan a new candidate and examine that"
+            )
 
 
 def _judge_check(check: Check, block: CheckBlock, subject: str, evidence: Sequence[Evidence]) -> CheckResult:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tunegate_core.errors import BadInput, IntegrityError, NotFound, StoreFault
-from tunegate_core.proof.keys import key_id
+from tunegate_core.proof.keys import key_id, parse_public_key
 
 PRIVATE_MODE = 0o600
 ADAPTER_KEY = "adapter-signing"
@@ -43,15 +43,15 @@ class SigningKey:
         return self._private.sign(message)
 
 
-def load_or_create(folder: Path, name: str) -> SigningKey:
+def load_or_create(folder: Path, name: str, in_use: bool = False) -> SigningKey:
     """The key of this name, made now if there is none. Raises StoreFault when the folder can't be written.
 
-    Where only the public half lies, the private one was left out of a copy: it is never replaced by another.
+    A key that was left out of a copy is never replaced by another: NotFound where only its public half lies, or where
+    the caller knows that it is `in_use`, because something was signed with it.
     """
     path = _private_path(folder, name)
     if not path.exists():
-        if path.with_suffix(".pub").exists():
-            raise NotFound(f"{path} is not here, only its public half is; put it back from a backup with keys")
+        _refuse_to_replace(path, in_use)
         _write_new(path, _private_pem(Ed25519PrivateKey.generate()))
     return load(folder, name)
 
@@ -68,10 +68,29 @@ def load(folder: Path, name: str) -> SigningKey:
     return SigningKey(name, public.public_bytes_raw(), pem, private)
 
 
+def load_public(folder: Path, name: str) -> bytes:
+    """The public half (PEM) of this name's key, all that reading and verifying need. Raises NotFound without any."""
+    path = _private_path(folder, name)
+    public = path.with_suffix(".pub")
+    if not public.exists() and path.exists():
+        return load(folder, name).public_pem
+    try:
+        pem = public.read_bytes()
+    except FileNotFoundError as error:
+        raise NotFound(
+            f"there is no {public}; it is made with the first release; or put it back from a backup"
+        ) from error
+    except OSError as error:
+        raise StoreFault(f"can't read the key {public}: {error.strerror}") from error
+    parse_public_key(pem)
+    return pem
+
+
 def load_or_create_adapter_key(folder: Path) -> tuple[Path, Path]:
     """The P-256 key that signs adapter folders for other tools: the paths of its private and public PEM files."""
     path = folder / f"{ADAPTER_KEY}.pem"
     if not path.exists():
+        _refuse_to_replace(path, in_use=False)
         _write_new(path, _private_pem(ec.generate_private_key(ec.SECP256R1())))
     private = _load_private(path)
     if not isinstance(private, ec.EllipticCurvePrivateKey):
@@ -80,6 +99,16 @@ def load_or_create_adapter_key(folder: Path) -> tuple[Path, Path]:
     encoding, form = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     _publish(public, private.public_key().public_bytes(encoding, form))
     return path, public
+
+
+def _refuse_to_replace(path: Path, in_use: bool) -> None:
+    is_known = path.with_suffix(".pub").exists()
+    if is_known or in_use:
+        why = "only its public half is" if is_known else "and what lies here was signed with it"
+        raise NotFound(
+            f"{path} is not here, {why}; nothing can be signed or recorded without it; put it back from a backup "
+            "with keys ('tunegate backup --with-keys')"
+        )
 
 
 def _load_private(path: Path) -> object:

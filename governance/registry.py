@@ -9,14 +9,33 @@ from governance.lifecycle import LifecycleEvent
 
 @dataclass
 class Entry:
-    """One candidate: its place and what its latest event says. `items`: task -> digest."""
+    """One candidate: its place, and how far its events took it. `items`: task -> digest; `planned_at`: RFC 3339.
+
+    `state` is the name of its lifecycle state. It is taken from the latest event without a replay, which every event
+    has passed before it was recorded.
+    """
 
     subject: str
     name: str
     version: int
     route: str
     items: Mapping[str, str]
-    kind: str
+    attempt: int
+    planned_at: str
+    state: str
+    verdict: str | None = None
+    adapter: str | None = None
+
+    def take(self, event: LifecycleEvent) -> None:
+        """Go on to what an event after the plan says."""
+        if event.kind == "approval":  # a yes leaves it judged; enough of them are an event of their own
+            self.state = "Refused" if event.body["decision"] == "refuse" else self.state
+            return
+        self.state = event.kind.capitalize()
+        if event.kind == "sealed":
+            self.adapter = event.body["adapter"]["tree"]
+        elif event.kind == "judged":
+            self.verdict = event.body["outcome"]
 
 
 @dataclass
@@ -56,11 +75,13 @@ class Registry:
         if event.kind == "planned":
             body: Mapping[str, Any] = event.body
             items = {task: str(frozen["digest"]) for task, frozen in body["items"].items()}
-            entry = Entry(str(event.subject), body["name"], body["version"], body["route"], items, event.kind)
-            self.entries[entry.subject] = entry
+            self.entries[str(event.subject)] = Entry(
+                subject=str(event.subject), name=body["name"], version=body["version"], route=body["route"],
+                items=items, attempt=body["attempt"], planned_at=event.at, state="Planned",
+            )  # fmt: skip
         elif event.subject in self.entries:
             entry = self.entries[str(event.subject)]
-            entry.kind = event.kind
+            entry.take(event)
             if event.kind == "released" and self.routes.get(entry.route) is None:
                 self.routes[entry.route] = entry.subject
             elif event.kind in ("revoked", "retired") and self.routes.get(entry.route) == entry.subject:

@@ -137,6 +137,22 @@ def compare(a: Version, b: Annotated[str, typer.Argument(metavar="NAME@M")], as_
     views.show(comparison(House.from_environment(), [a, b]), views.comparison, as_json)
 
 
+@app.command()
+def report(
+    version: Version,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="The file to write; printed when not given.")] = None,
+) -> None:
+    """Write the report of a judged candidate (Markdown): verdict, reasons, figures, decisions, lineage."""
+    from tunegate.reading import report as run
+
+    text = run(House.from_environment(), version)
+    if out is None:
+        typer.echo(text, nl=False)
+    else:
+        out.write_text(text, encoding="utf-8")
+        views.say(f"wrote {out}")
+
+
 @ledger_app.command("verify")
 def ledger_verify(
     as_json: AsJson = False,
@@ -153,7 +169,7 @@ def ledger_verify(
 @ledger_app.command("checkpoint")
 def ledger_checkpoint() -> None:
     """Print the signed tree head (C2SP tlog-checkpoint)."""
-    typer.echo(House.from_environment().existing_ledger.checkpoint(), nl=False)
+    typer.echo(House.from_environment().proving_ledger.checkpoint(), nl=False)
 
 
 @ledger_app.command("prove")
@@ -200,7 +216,7 @@ def keys_create(name: Annotated[str, typer.Argument(metavar="NAME")], as_json: A
 @keys_app.command("export")
 def keys_export() -> None:
     """Print the ledger's public key (PEM)."""
-    typer.echo(House.from_environment().signer.public_pem.decode(), nl=False)
+    typer.echo(House.from_environment().public_key.decode(), nl=False)
 
 
 @app.command()

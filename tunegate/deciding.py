@@ -6,7 +6,7 @@ from governance.keys import load_or_create
 from governance.ledger.event import format_time
 from governance.lifecycle import Judged, Planned, decided, expiry, holding
 from tunegate import steps
-from tunegate.house import House, make_folder
+from tunegate.house import House
 from tunegate.recording import append, record_once, standing
 from tunegate_core.errors import BadInput
 from tunegate_core.proof.approval import SignedDecision
@@ -14,13 +14,13 @@ from tunegate_core.proof.approval import SignedDecision
 
 def create_key(house: House, name: str) -> dict[str, Any]:
     """A person's signing key, recorded by its public half. Raises BadInput when the name is taken."""
-    make_folder(house.home)
+    ledger = house.ledger  # where nothing can be recorded, no key is made
     if (house.keys / f"{name}.key").exists():
         raise BadInput(f"there is a key named '{name}' in {house.keys} already; choose another name")
     key = load_or_create(house.keys, name)
     public = key.public_pem.decode()
-    house.ledger.append("key-created", {"key_id": key.key_id, "public": public}, actor=key.key_id)
-    house.ledger.checkpoint()
+    ledger.append("key-created", {"key_id": key.key_id, "public": public}, actor=key.key_id)
+    ledger.checkpoint()
     return {"name": name, "key_id": key.key_id, "public": public, "private": str(house.keys / f"{name}.key")}
 
 
@@ -45,9 +45,12 @@ def refuse(house: House, subject: str, person: str, reason: str) -> str:
 
 def revoke(house: House, subject: str, person: str, reason: str) -> str:
     """Withdraw a release."""
-    key = house.person_key(person)
-    body = {"by": key.key_id, "reason": house.rows.put([reason])}
-    record_once(house, subject, "revoked", lambda: body)
+    standing(house, subject)
+
+    def work() -> dict[str, Any]:
+        return {"by": house.person_key(person).key_id, "reason": house.rows.put([reason])}
+
+    record_once(house, subject, "revoked", work)
     return f"{subject} is revoked; it may not answer any more"
 
 
@@ -59,7 +62,7 @@ def _decide(house: House, subject: str, person: str, reason: str, decision: Lite
     if not isinstance(state, Judged) or state.outcome != "PASS":
         found = f"judged {state.outcome}" if isinstance(state, Judged) else type(state).__name__.lower()
         raise BadInput(f"{subject} is {found}; only a candidate that was judged PASS can be approved or refused")
-    key = house.person_key(person)
+    ledger, key = house.ledger, house.person_key(person)
     days = state.planned.approvals.expires_days if decision == "approve" else None
     draft = SignedDecision(
         approver=key.key_id,
@@ -72,7 +75,7 @@ def _decide(house: House, subject: str, person: str, reason: str, decision: Lite
     signed = draft.model_copy(update={"signature": key.sign(decided(state).payload(draft)).hex()})
     # An approval that expired may be given again, so its end is part of what makes it one event.
     decision_key = f"{subject}/approval/{key.key_id}/{draft.expires}"
-    with house.ledger.write() as tx:
+    with ledger.write() as tx:
         append(house, tx, subject, "approval", signed.model_dump(mode="json"), decision_key)
-    house.ledger.checkpoint()
+    ledger.checkpoint()
     return state.planned

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from governance.registry import Registry
 
 STARTER = "operator"
+LEDGER_KEY = "ledger"
 WRITABLE = "set TUNEGATE_HOME to a folder you can write"
 
 
@@ -90,10 +91,17 @@ class House:
 
     @cached_property
     def signer(self) -> "SigningKey":
-        """The key that signs tree heads and release statements; made at first use."""
+        """The key that signs tree heads and release statements; made at first use, never where one has signed."""
         from governance.keys import load_or_create
 
-        return load_or_create(self.keys, "ledger")
+        return load_or_create(self.keys, LEDGER_KEY, in_use=self._opened.is_signed())
+
+    @property
+    def public_key(self) -> bytes:
+        """That key's public half (PEM). Reading and verifying need no more. Raises NotFound without any."""
+        from governance.keys import load_public
+
+        return load_public(self.keys, LEDGER_KEY)
 
     def person_key(self, name: str) -> "SigningKey":
         """The key of a person; the starter's is made at first use, others by `tunegate keys create`."""
@@ -102,12 +110,17 @@ class House:
         return load_or_create(self.keys, name) if name == STARTER else load(self.keys, name)
 
     @cached_property
-    def ledger(self) -> "Ledger":
-        """The ledger, created at first use."""
+    def _opened(self) -> "Ledger":
         from governance.ledger import Ledger
 
         make_folder(self.home)
-        return Ledger.open(self.database, self.signer, self.anchor, self.clock)
+        return Ledger.open(self.database, None, self.anchor, self.clock)
+
+    @cached_property
+    def ledger(self) -> "Ledger":
+        """The ledger for writing, created at first use. Raises NotFound where its private key was left out of a copy,
+        IntegrityError where another key has signed it."""
+        return self._opened.signed_by(self.signer)
 
     @property
     def has_ledger(self) -> bool:
@@ -117,10 +130,17 @@ class House:
 
     @property
     def existing_ledger(self) -> "Ledger":
-        """The ledger of a home where something has happened; reading verbs never create one."""
+        """The ledger of a home where something has happened, for reading: no private key is read, nothing is made."""
         if not self.has_ledger:
             raise NotFound(f"nothing is recorded in {self.home} yet; expected a ledger; start with 'tunegate release'")
-        return self.ledger
+        return self._opened
+
+    @property
+    def proving_ledger(self) -> "Ledger":
+        """The existing ledger; its newest events are signed for where the private key is here, and else the last signed
+        tree head stands."""
+        existing = self.existing_ledger
+        return self.ledger if (self.keys / f"{LEDGER_KEY}.key").exists() else existing
 
     def registry(self) -> "Registry":
         """Candidates, releases and routes as the ledger tells them now."""

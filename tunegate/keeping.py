@@ -14,7 +14,7 @@ def backup(house: House, out: Path, with_keys: bool) -> str:
     """Ledger, store and public keys as one archive."""
     from governance.backup import backup as run
 
-    house.existing_ledger.checkpoint()
+    house.proving_ledger.checkpoint()
     run(house.home, house.database, out, include_keys=with_keys)
     guard = "; it holds private keys: guard it" if with_keys else "; private keys are not in it, keep them apart"
     return f"wrote {out}{guard}"

@@ -7,6 +7,7 @@ same inputs in the same home are the same candidate, whatever the files are call
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from governance.lifecycle import Planned
@@ -97,9 +98,10 @@ def portable(house: House, inputs: Inputs) -> dict[str, Any]:
     raw = inputs.config.model_dump(mode="json")
     raw["governance"]["policy"] = inputs.policy.digest()
     for task in raw["eval"]["tasks"]:
-        for key in ("questions", "task_yaml"):
-            if task[key] is not None:
-                task[key] = house.store.put_file(Path(task[key]))
+        if task["questions"] is not None:
+            task["questions"] = house.store.put_file(Path(task["questions"]))
+        if task["task_yaml"] is not None:
+            task["task_yaml"] = _packed(house, Path(task["task_yaml"]))
     if isinstance(inputs.config.finetune, FinetuneBlock):
         raw["finetune"]["base"] = {"model": inputs.base.source, "revision": None, "chat_template": inputs.base.template}
         raw["finetune"]["data"]["source"] = Path(inputs.config.finetune.data.source).name
@@ -108,18 +110,29 @@ def portable(house: House, inputs: Inputs) -> dict[str, Any]:
 
 def recall_tasks(house: House, planned: Planned) -> tuple[TaskBlock, ...]:
     """The tasks of a candidate from its records alone; their files are taken from the store."""
-    raw = house.store.get(planned.config)
+    from eval.taskfile import PACKED
+
     tasks = []
-    for task in json.loads(raw)["eval"]["tasks"]:
-        for key in ("questions", "task_yaml"):
-            if task[key] is not None:
-                task[key] = str(_item_file(house, task[key], "jsonl" if key == "questions" else "yaml"))
+    for task in json.loads(house.store.get(planned.config))["eval"]["tasks"]:
+        if task["questions"] is not None:
+            task["questions"] = str(_item_file(house, task["questions"]))
+        if task["task_yaml"] is not None:
+            folder = house.cache / "items" / task["task_yaml"].removeprefix("sha256:")
+            task["task_yaml"] = str(house.store.materialise(task["task_yaml"], folder) / PACKED)
         tasks.append(TaskBlock.model_validate(task))
     return tuple(tasks)
 
 
-def _item_file(house: House, blob: str, ending: str) -> Path:
-    path = house.cache / "items" / f"{blob.removeprefix('sha256:')}.{ending}"
+def _packed(house: House, task_yaml: Path) -> str:
+    from eval.taskfile import pack
+
+    with TemporaryDirectory() as folder:
+        pack(task_yaml, Path(folder))
+        return house.store.put_tree(Path(folder))
+
+
+def _item_file(house: House, blob: str) -> Path:
+    path = house.cache / "items" / f"{blob.removeprefix('sha256:')}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(house.store.get(blob))
     return path

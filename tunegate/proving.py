@@ -1,5 +1,6 @@
 """Verification from the inside (ledger and store) and proof for the outside (bundle, signed adapter)."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ Checks = Iterator[tuple[str, Callable[[], object]]]
 def verify(house: House, key: Path | None) -> dict[str, Any]:
     """Re-derive the tree, check every signature, and re-hash every stored file that events name."""
     ledger = house.existing_ledger
-    public = key.read_bytes() if key else house.signer.public_pem
+    public = key.read_bytes() if key else house.public_key
     checked: set[str] = set()
 
     def blobs_of(event: Event) -> Iterable[Problem]:
@@ -45,7 +46,7 @@ def prove(house: House, subject: str, out: Path) -> str:
     kinds = [event.kind for event in now.events]
     events = now.events[: kinds.index("released") + 1]
     envelope = house.store.get(now.body("released")["statement"])
-    out.write_bytes(make_bundle(house.ledger, envelope, house.store.get(now.adapter.tree), events))
+    out.write_bytes(make_bundle(house.proving_ledger, envelope, house.store.get(now.adapter.tree), events))
     return f"wrote {out}; check it with: tunegate verify-bundle {out} --key PUB (from 'tunegate keys export')"
 
 
@@ -82,7 +83,7 @@ def _named_by(house: House, event: Event) -> Checks:
     """Every stored thing that an event names, with the function that re-reads it."""
     body, store = event.body, house.store
     if event.kind == "planned":
-        yield body["config"], lambda: store.get(body["config"])
+        yield body["config"], partial(_items, house, body["config"])
         yield body["policy"], lambda: store.get(body["policy"])
         yield body["base"]["tree"], lambda: store.verify_tree(body["base"]["tree"])
         if body["data"]:
@@ -102,6 +103,15 @@ def _named_by(house: House, event: Event) -> Checks:
         yield body["statement"], lambda: store.get(body["statement"])
     elif event.kind in ("approval", "revoked"):
         yield body["reason"], lambda: house.rows.get(body["reason"])
+
+
+def _items(house: House, config: str) -> None:
+    """Re-read a planned config and the evaluation items it names."""
+    for task in json.loads(house.store.get(config))["eval"]["tasks"]:
+        if task["questions"] is not None:
+            house.store.get(task["questions"])
+        if task["task_yaml"] is not None:
+            house.store.verify_tree(task["task_yaml"])
 
 
 def _samples(house: House, evidence: str) -> bytes:

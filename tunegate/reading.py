@@ -5,33 +5,26 @@ from typing import Any
 from governance.lifecycle import Planned
 from tunegate.house import House
 from tunegate.recording import Standing, standing, verdict_of
-from tunegate_core.records import Verdict
+from tunegate_core.proof.approval import SignedDecision
+from tunegate_core.records import Evidence, Verdict
 
 
 def overview(house: House) -> dict[str, Any]:
     """Every candidate in the order it was planned, and the routes."""
-    rows = []
-    grouped: dict[str, list[Any]] = {}
-    for event in house.events():
-        if event.subject:
-            grouped.setdefault(event.subject, []).append(event)
-    for subject, events in grouped.items():
-        now = Standing(subject, tuple(events))
-        if not now.has("planned"):
-            continue
-        planned = now.planned
-        rows.append(
-            {
-                "version": subject,
-                "state": type(now.state).__name__,
-                "verdict": now.body("judged")["outcome"] if now.has("judged") else None,
-                "attempt": planned.attempt,
-                "route": planned.route,
-                "adapter": now.adapter.tree if now.has("sealed") else None,
-                "planned_at": events[0].at,
-            }
-        )
-    return {"candidates": rows, "routes": house.registry().routes}
+    registry = house.registry()
+    rows = [
+        {
+            "version": entry.subject,
+            "state": entry.state,
+            "verdict": entry.verdict,
+            "attempt": entry.attempt,
+            "route": entry.route,
+            "adapter": entry.adapter,
+            "planned_at": entry.planned_at,
+        }
+        for entry in registry.entries.values()
+    ]
+    return {"candidates": rows, "routes": registry.routes}
 
 
 def candidate(house: House, subject: str) -> dict[str, Any]:
@@ -83,6 +76,28 @@ def comparison(house: House, subjects: list[str]) -> dict[str, Any]:
             for subject, verdict in verdicts.items()
         },
     }
+
+
+def report(house: House, subject: str) -> str:
+    """The report of a judged candidate in Markdown, with everything it names read again and verified.
+
+    Raises BadInput when there is no verdict yet.
+    """
+    from governance.card import render_report
+    from governance.policy import Policy
+
+    now, store = standing(house, subject), house.store
+    verdict = Verdict.parse(store.get(now.body("judged")["verdict"]))
+    return render_report(
+        now.planned,
+        now.adapter,
+        Policy.parse(store.get(now.planned.policy)),
+        [Evidence.parse(store.get(blob)) for blob in verdict.evidence],
+        verdict,
+        type(now.state).__name__,
+        [SignedDecision.model_validate(event.body) for event in now.events if event.kind == "approval"],
+        now.body("released")["statement"] if now.has("released") else None,
+    )
 
 
 def _figures(verdict: Verdict | None) -> list[dict[str, Any]]:

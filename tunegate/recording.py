@@ -52,7 +52,7 @@ def standing(house: House, subject: str) -> Standing:
     """Where a candidate stands. Raises NotFound naming those there are."""
     events = tuple(house.existing_ledger.events(subject=subject))
     if not events:
-        known = [str(event.subject) for event in house.ledger.events(kind="planned")]
+        known = [str(event.subject) for event in house.existing_ledger.events(kind="planned")]
         raise NotFound(f"there is no {subject}; there are: {', '.join(known) or 'none yet'}")
     return Standing(subject, events)
 

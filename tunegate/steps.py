@@ -64,7 +64,9 @@ def examine(house: House, planned: Planned) -> None:
     def work() -> dict[str, Any]:
         from eval.examine import examine as run
         from eval.items import freeze
+        from eval.model import device_name
         from finetune.base import open_base
+        from finetune.train import resolve_precision
 
         sealed = standing(house, planned.subject).adapter
         folders: dict[Arm, Path | None] = {"base": None, "candidate": adapter_folder(house, sealed)}
@@ -86,7 +88,7 @@ def examine(house: House, planned: Planned) -> None:
             house.store,
             house.cache / "eval",
             json.loads(house.store.get(planned.config))["eval"]["batch_size"],
-            "auto",
+            resolve_precision("auto", gpu=device_name() == "cuda"),
             house.progress,
         )
         return {"evidence": [house.store.put(item.canonical()) for item in evidence]}
@@ -104,7 +106,8 @@ def judge(house: House, planned: Planned) -> None:
         now = standing(house, planned.subject)
         evidence = [Evidence.parse(house.store.get(blob)) for blob in now.body("examined")["evidence"]]
         policy = Policy.parse(house.store.get(planned.policy))
-        verdict = run(policy, now.adapter.tree, evidence, planned.attempt)
+        champion = standing(house, planned.champion).adapter.tree if planned.champion else None
+        verdict = run(policy, now.adapter.tree, evidence, planned.attempt, champion)
         return {"verdict": house.store.put(verdict.canonical()), "outcome": verdict.outcome}
 
     record_once(house, planned.subject, "judged", work)

@@ -112,3 +112,13 @@ def verify_snapshot(data: bytes, public_raw: bytes, newest_epoch: int = 0) -> Sn
     if missing:
         raise IntegrityError(f"the snapshot routes to {', '.join(missing)} without a grant")
     return snapshot
+
+
+def base_name(base: Digest) -> str:
+    """What the engine calls a base: the first 12 hex digits of its tree's digest."""
+    return base.removeprefix("sha256:")[:12]
+
+
+def engine_name(grant: Grant) -> str:
+    """What the engine calls a version's adapter: `<base12>:<adapter12>`. One name never means two versions."""
+    return f"{base_name(grant.base)}:{base_name(grant.adapter)}"

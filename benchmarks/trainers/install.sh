@@ -15,6 +15,6 @@ torch=$(.venv/bin/python -c 'import importlib.metadata as m; print(m.version("to
     echo 'torchvision ; sys_platform == "never"'
     echo 'torchaudio ; sys_platform == "never"'
 } >"$place/overrides.txt"
-.venv/bin/uv pip install --quiet --python "$place/bin/python" --index-strategy unsafe-best-match \
+.venv/bin/uv --no-config pip install --quiet --python "$place/bin/python" --index-strategy unsafe-best-match \
     --override "$place/overrides.txt" "$2"
 echo ready >"$place/ready"

@@ -1,4 +1,4 @@
-"""A task YAML of lm-evaluation-harness. Data files in it are relative to the YAML."""
+"""A task YAML of lm-evaluation-harness. Files that it names are relative to it."""
 
 from pathlib import Path
 

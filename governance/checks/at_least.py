@@ -1,22 +1,5 @@
 """`at-least`: the candidate's own score is surely at or above a bound."""
 
-from governance.bound import judge_bound
-from governance.check import BoundBlock
-from tunegate_core.records import CheckResult, Evidence
+from governance.bound import Bound
 
-
-class AtLeast:
-    """See the module."""
-
-    block = BoundBlock
-
-    def threshold(self, block: BoundBlock) -> float:
-        """The bound."""
-        return block.bound
-
-    def judge(self, block: BoundBlock, evidence: Evidence) -> CheckResult:
-        """Judge the candidate's score."""
-        return judge_bound(block, evidence, most=False)
-
-
-PLUGIN = AtLeast()
+PLUGIN = Bound(most=False)

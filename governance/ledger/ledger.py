@@ -10,10 +10,10 @@ from governance.ledger.database import Database
 from governance.ledger.event import Event
 from governance.ledger.hashes import Head, range_roots, read_head
 from governance.ledger.report import Problem, VerifyReport
-from governance.ledger.signing import signed_head
+from governance.ledger.signing import last_head, last_signed, signed_head
 from governance.ledger.transaction import Transaction, find, find_by_key
-from tunegate_core.errors import BadInput
 from tunegate_core.ports import Clock
+from tunegate_core.proof.checkpoint import verify_checkpoint
 from tunegate_core.proof.paths import ConsistencyProof, InclusionProof, consistency_ranges, inclusion_ranges
 
 
@@ -29,10 +29,23 @@ class Ledger:
     def open(cls, database_url: str, signer: SigningKey | None, anchor: Path | None, clock: Clock) -> Self:
         """The ledger at an SQLAlchemy URL, its tables created or migrated if need be.
 
-        Without a signer nothing can be signed; without an anchor a cut tail can't be noticed. Raises BadInput for a
-        URL of another kind of database, StoreFault when it can't be used.
+        Without a signer everything can be read and nothing signed; without an anchor a cut tail can't be noticed.
+        Raises BadInput for a URL of another kind of database, StoreFault when it can't be used.
         """
         return cls(Database(database_url), signer, anchor, clock)
+
+    def is_signed(self) -> bool:
+        """Whether a tree head was signed: from then on only the key that signed it may go on."""
+        with self._database.reading() as connection:
+            return last_signed(connection, self.anchor) is not None
+
+    def signed_by(self, signer: SigningKey) -> Self:
+        """The same ledger with a signer. Raises IntegrityError when the last tree head is signed by another key."""
+        with self._database.reading() as connection:
+            last = last_signed(connection, self.anchor)
+        if last is not None:
+            verify_checkpoint(last, signer.public_raw)
+        return type(self)(self._database, signer, self.anchor, self._clock)
 
     def close(self) -> None:
         """Give the connections back."""
@@ -98,11 +111,13 @@ class Ledger:
     def checkpoint(self) -> str:
         """The signed tree head (C2SP checkpoint in a signed note), kept in the table and in the anchor.
 
-        The recorded one when nothing was appended since. Raises IntegrityError when the log does not extend what was
-        signed last, BadInput without a signer.
+        The recorded one when nothing was appended since; without a signer the last one, which may lack the newest
+        events. Raises IntegrityError when the log does not extend what was signed last, BadInput without a signer
+        when nothing was signed yet.
         """
         if self._signer is None:
-            raise BadInput("this ledger was opened without its signing key; nothing can be signed")
+            with self._database.reading() as connection:
+                return last_head(connection, read_head(connection, None), self.anchor)
         with self._database.writing() as connection:
             return signed_head(connection, read_head(connection, None), self._signer, self.anchor)
 

@@ -13,16 +13,16 @@ from governance.keys import SigningKey
 from governance.ledger.anchor import append_note, parse_line, read_anchor
 from governance.ledger.hashes import Head, range_roots
 from governance.ledger.schema import checkpoints
-from tunegate_core.errors import IntegrityError
-from tunegate_core.proof.checkpoint import Checkpoint, verify_checkpoint
-from tunegate_core.proof.note import format_note, log_name
+from tunegate_core.errors import BadInput, IntegrityError
+from tunegate_core.proof.checkpoint import Checkpoint, parse_checkpoint, verify_checkpoint
+from tunegate_core.proof.note import format_note, log_name, parse_note
 
 
 def signed_head(connection: Connection, head: Head, signer: SigningKey, anchor: Path | None) -> str:
     """The note over `head`, recorded now or before. Raises IntegrityError when the log is not what was signed."""
-    last = _last_signed(connection, anchor)
+    last = last_signed(connection, anchor)
     if last is not None:
-        _verify_extends(connection, head, last, signer)
+        _verify_extends(connection, head, verify_checkpoint(last, signer.public_raw))
         _record(connection, last, signer)
         if verify_checkpoint(last, signer.public_raw).size == head.size:
             return last
@@ -40,7 +40,16 @@ def sign_checkpoint(head: Head, signer: SigningKey) -> str:
     return format_note(body, name, signer.public_raw, signer.sign(body.encode()))
 
 
-def _last_signed(connection: Connection, anchor: Path | None) -> str | None:
+def last_head(connection: Connection, head: Head, anchor: Path | None) -> str:
+    """The note signed last, for who can't sign. Raises BadInput when there is none, IntegrityError as above."""
+    last = last_signed(connection, anchor)
+    if last is None:
+        raise BadInput("no tree head is signed yet, and this ledger was opened without its private key")
+    _verify_extends(connection, head, parse_checkpoint(parse_note(last).body))
+    return last
+
+
+def last_signed(connection: Connection, anchor: Path | None) -> str | None:
     """The anchor's last note, or the table's where there is no anchor."""
     lines = read_anchor(anchor).lines if anchor is not None else ()
     if lines:
@@ -49,8 +58,7 @@ def _last_signed(connection: Connection, anchor: Path | None) -> str | None:
     return connection.execute(query).scalar()
 
 
-def _verify_extends(connection: Connection, head: Head, note: str, signer: SigningKey) -> None:
-    last = verify_checkpoint(note, signer.public_raw)
+def _verify_extends(connection: Connection, head: Head, last: Checkpoint) -> None:
     if last.size > head.size:
         raise IntegrityError(
             f"the ledger has {head.size} events, but {last.size} were signed; its tail was cut; restore a backup"

@@ -218,7 +218,7 @@ def test_adapters_that_do_not_fit_are_refused(bench: Bench, tmp_path: Path, tiny
 
 def test_a_base_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="can't be loaded"):
-        Arms(tmp_path, {})
+        Arms(tmp_path, {}, "float32")
 
 
 def test_one_answer_with_and_without_the_adapter(tiny_base: Path, tiny_adapter: Path) -> None:

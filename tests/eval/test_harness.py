@@ -11,6 +11,7 @@ import yaml
 from eval.examine import examine
 from eval.items import freeze, open_task
 from eval.lmeval import open_harness
+from eval.taskfile import pack
 from tunegate_core.config import TaskBlock
 from tunegate_core.errors import BadInput, DataError, NotFound
 from tunegate_core.store import Store
@@ -133,6 +134,65 @@ def test_files_that_are_not_there(described: Described, tmp_path: Path) -> None:
         freeze([described({"dataset_kwargs": {"data_files": {"test": "absent.jsonl"}}})])
     with pytest.raises(DataError, match="no such file; expected a task YAML"):
         freeze([TaskBlock(name="x", task_yaml=str(tmp_path / "none.yaml"))])
+
+
+def test_included_files_stand_under_its_own_settings(described: Described, tmp_path: Path) -> None:
+    before = freeze([described()])[0].digest
+    (tmp_path / "shared").mkdir()
+    shared = {**CONFIG, "doc_to_text": "other", "dataset_kwargs": {"data_files": {"test": "../rows.jsonl"}}}
+    (tmp_path / "shared" / "base.yaml").write_text(yaml.safe_dump(shared))
+    (tmp_path / "task.yaml").write_text(
+        yaml.safe_dump({"include": "shared/base.yaml", **{"doc_to_text": "Continue: {{ctx}}"}})
+    )
+    including = TaskBlock(name="counting", task_yaml=str(tmp_path / "task.yaml"))
+    assert freeze([including])[0].digest == before
+    (tmp_path / "shared" / "base.yaml").write_text("include: ../task.yaml\n")
+    with pytest.raises(BadInput, match="includes itself"):
+        freeze([including])
+
+
+@pytest.mark.parametrize("files", ["rows.jsonl", ["rows.jsonl", "more.jsonl"], {"test": "*.jsonl"}])
+def test_a_packed_task_needs_nothing_else(
+    described: Described, files: Any, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    split = {"test_split": "test" if isinstance(files, dict) else "train"}
+    task = described({"dataset_kwargs": {"data_files": files}, **split})
+    (tmp_path / "more.jsonl").write_text(json.dumps({**ROWS[0], "ctx": "More"}) + "\n")
+    folder = tmp_path_factory.mktemp("elsewhere")
+    before = freeze([task])[0]
+    packed = pack(tmp_path / "task.yaml", folder)
+    for path in (*tmp_path.glob("*.jsonl"), tmp_path / "task.yaml"):
+        path.unlink()
+    assert freeze([TaskBlock(name="counting", task_yaml=str(packed))])[0] == before
+    assert str(tmp_path) not in packed.read_text()
+
+
+@pytest.mark.parametrize("key", ["doc_to_text", "process_docs", "class"])
+def test_python_of_its_own_is_refused_and_not_run(described: Described, tmp_path: Path, key: str) -> None:
+    task = described()
+    (tmp_path / "more.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    path = tmp_path / "task.yaml"
+    path.write_text(path.read_text() + f"{key}: !function more.run\n")
+    with pytest.raises(BadInput, match=r"task.yaml, line \d+: '!function more.run' would run Python .* Jinja"):
+        freeze([task])
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"dataset_path": "rows", "dataset_kwargs": None}, "dataset_path is 'rows'; name each file"),
+        ({"dataset_path": "load.py"}, r"dataset_path is 'load\.py'"),
+        ({"dataset_kwargs": {"data_dir": "rows"}}, "data_dir is not read"),
+        ({"use_prompt": "prompts.yaml:mine"}, "use_prompt names a file"),
+    ],
+)
+def test_what_can_not_be_packed_is_refused(
+    described: Described, tmp_path: Path, settings: dict[str, Any], message: str
+) -> None:
+    (tmp_path / "rows").mkdir()
+    with pytest.raises(BadInput, match=message):
+        freeze([described(settings)])
 
 
 @pytest.mark.slow

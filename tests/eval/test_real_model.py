@@ -53,7 +53,7 @@ def test_the_base_is_measured_repeatably(base: Path, tmp_path: Path) -> None:
             Store(tmp_path / "store"),
             tmp_path / cache,
             16,
-            "auto",
+            "bfloat16",
             lambda stage, done, total, **_: None,
         )[0]
 

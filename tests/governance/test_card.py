@@ -101,8 +101,8 @@ def evidence(gained: int, lost: int, same: int, unmeasured: dict[str, int] | Non
 
 
 def report(found: Evidence, **changes: Any) -> str:
-    verdict = judge(POLICY, TREE, [found], 2)
-    return render_report(planned(), ADAPTER, POLICY, [found], verdict, **changes)
+    verdict = judge(POLICY, TREE, [found], 2, None)
+    return render_report(planned(), ADAPTER, POLICY, [found], verdict, **{"state": "Judged", **changes})
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_it_gives_the_verdict_with_every_reason(counts: tuple[int, int, int], ou
     found = evidence(*counts)
     text = report(found)
     assert text.startswith(f"# bot@3: {outcome}\n")
-    for result in judge(POLICY, TREE, [found], 2).results:
+    for result in judge(POLICY, TREE, [found], 2, None).results:
         assert f"| {result.check} | {result.outcome} | {cell(result.reason)} |" in text
     assert "Attempt 2 of the route `support`" in text
 
@@ -132,8 +132,8 @@ def test_what_was_not_measured_is_told_and_never_zero() -> None:
 
 def test_it_names_all_that_the_release_stands_on() -> None:
     found = evidence(40, 5, 55)
-    text = report(found, approvals=[YES], statement=digest("9"))
-    verdict = judge(POLICY, TREE, [found], 2).digest()
+    text = report(found, decisions=[YES], statement=digest("9"))
+    verdict = judge(POLICY, TREE, [found], 2, None).digest()
     names = [
         TREE,
         digest("b"),
@@ -147,8 +147,11 @@ def test_it_names_all_that_the_release_stands_on() -> None:
     ]
     for name in names:
         assert name in text
-    assert "`rrrrrrrrrrrrrrrr`, until 2027-01-01" in text
+    assert "approved by key `rrrrrrrrrrrrrrrr`, until 2027-01-01" in text
     assert "Nobody yet" in report(found)
+    no = YES.model_copy(update={"decision": "refuse", "expires": None})
+    assert "refused by key `rrrrrrrrrrrrrrrr`; the reason" in report(found, decisions=[no])
+    assert "The candidate is revoked." in report(found, state="Revoked")
 
 
 def test_the_same_records_give_the_same_bytes() -> None:
@@ -156,7 +159,7 @@ def test_the_same_records_give_the_same_bytes() -> None:
 
 
 def test_it_is_markdown_without_gaps() -> None:
-    text = report(evidence(40, 5, 55), approvals=[YES, YES])
+    text = report(evidence(40, 5, 55), decisions=[YES, YES])
     assert "\n\n\n" not in text
     assert text.endswith("nothing else.\n")
     rows = [line for line in text.splitlines() if line.startswith("|")]

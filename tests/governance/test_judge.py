@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from governance.judge import foresee, judge, outcome_of
 from governance.policy import Policy, load_policy, validate_against
-from tunegate_core.errors import PolicyError
+from tunegate_core.errors import IntegrityError, PolicyError
 from tunegate_core.records import ArmStatistics, Cluster, Evidence, PairedStatistics
 from tunegate_core.stats import tango
 
@@ -54,11 +54,11 @@ def evidence(gained: int, lost: int, same: int, **changes: Any) -> Evidence:
 
 
 def outcomes(found: Policy, *given: Evidence) -> dict[str, str]:
-    return {result.check: result.outcome for result in judge(found, SUBJECT, given, 1).results}
+    return {result.check: result.outcome for result in judge(found, SUBJECT, given, 1, None).results}
 
 
 def test_clear_gain_passes(tmp_path: Path) -> None:
-    verdict = judge(policy(tmp_path), SUBJECT, [evidence(80, 2, 400)], 1)
+    verdict = judge(policy(tmp_path), SUBJECT, [evidence(80, 2, 400)], 1, None)
     assert verdict.outcome == "PASS"
     assert all(result.reason for result in verdict.results)
     assert "no champion yet" in verdict.results[1].reason
@@ -70,7 +70,7 @@ def test_clear_harm_fails_and_every_check_is_judged(tmp_path: Path) -> None:
 
 
 def test_too_few_items_are_undecided_and_say_how_many(tmp_path: Path) -> None:
-    verdict = judge(policy(tmp_path), SUBJECT, [evidence(2, 1, 20)], 1)
+    verdict = judge(policy(tmp_path), SUBJECT, [evidence(2, 1, 20)], 1, None)
     assert verdict.outcome == "UNDECIDED"
     assert (verdict.results[0].items_to_settle or 0) > 23
 
@@ -91,7 +91,7 @@ def test_lower_is_better_turns_it_round(tmp_path: Path) -> None:
     ],
 )
 def test_nothing_measured_never_passes(given: list[Evidence], tmp_path: Path) -> None:
-    assert judge(policy(tmp_path), SUBJECT, given, 1).outcome != "PASS"
+    assert judge(policy(tmp_path), SUBJECT, given, 1, None).outcome != "PASS"
     assert outcome_of([]) == "UNDECIDED"
 
 
@@ -104,6 +104,11 @@ name: p
 checks:
   - {{id: only, kind: {kind}, task: t, {keys}}}
 """
+
+
+def with_champion(found: Evidence) -> Evidence:
+    """Such evidence in which a champion answered as the base did."""
+    return found.model_copy(update={"arms": (*found.arms, found.arms[1].model_copy(update={"arm": "champion"}))})
 
 
 def against(pair: str, gained: int, lost: int, same: int) -> PairedStatistics:
@@ -136,7 +141,7 @@ def against(pair: str, gained: int, lost: int, same: int) -> PairedStatistics:
 def test_each_kind_has_its_sides(
     kind: str, keys: str, counts: tuple[int, int, int], expected: str, tmp_path: Path
 ) -> None:
-    verdict = judge(policy(tmp_path, ONE.format(kind=kind, keys=keys)), SUBJECT, [evidence(*counts)], 1)
+    verdict = judge(policy(tmp_path, ONE.format(kind=kind, keys=keys)), SUBJECT, [evidence(*counts)], 1, None)
     assert verdict.outcome == verdict.results[0].outcome == expected
     assert verdict.results[0].reason
     assert verdict.results[0].threshold is not None
@@ -153,7 +158,7 @@ def test_measured_is_exact_at_its_share(tmp_path: Path) -> None:
 def test_the_champion_is_the_one_compared_with(tmp_path: Path) -> None:
     found = policy(tmp_path, ONE.format(kind="non-inferior", keys="against: champion, margin: 0.05"))
     pairs = (against("base", 80, 2, 400), against("champion", 2, 80, 400))
-    result = judge(found, SUBJECT, [evidence(80, 2, 400, pairs=pairs)], 1).results[0]
+    result = judge(found, SUBJECT, [with_champion(evidence(80, 2, 400, pairs=pairs))], 1, "b").results[0]
     assert result.outcome == "FAIL"
     assert "against the champion" in result.reason
     assert "no champion yet" not in result.reason
@@ -161,24 +166,41 @@ def test_the_champion_is_the_one_compared_with(tmp_path: Path) -> None:
 
 def test_a_champion_that_was_not_compared_is_not_replaced_by_the_base(tmp_path: Path) -> None:
     found = policy(tmp_path, ONE.format(kind="non-inferior", keys="against: champion, margin: 0.05"))
-    good = evidence(80, 2, 400)
-    champion = good.arms[1].model_copy(update={"arm": "champion"})
-    result = judge(found, SUBJECT, [good.model_copy(update={"arms": (*good.arms, champion)})], 1).results[0]
+    result = judge(found, SUBJECT, [with_champion(evidence(80, 2, 400))], 1, "b").results[0]
     assert result.outcome == "UNDECIDED"
     assert "no evidence against the champion" in result.reason
+
+
+def test_the_champion_is_the_planned_one(tmp_path: Path) -> None:
+    """Which champion was compared with is not for the evidence to say."""
+    compares = policy(tmp_path, ONE.format(kind="non-inferior", keys="against: champion, margin: 0.05"))
+    bare = policy(tmp_path, ONE.format(kind="superior", keys="margin: 0.0"))
+    alone = evidence(80, 2, 400)
+    armed = with_champion(alone)
+    paired = alone.model_copy(update={"pairs": (*alone.pairs, against("champion", 80, 2, 400))})
+    for found in (armed, paired):
+        for planned in ("c", None):
+            with pytest.raises(IntegrityError, match=f"is about the champion b; planned was {planned or 'none'}"):
+                judge(bare, SUBJECT, [alone, found], 1, planned)
+    with pytest.raises(IntegrityError, match="is without the champion, and the policy compares with it; planned was b"):
+        judge(compares, SUBJECT, [alone], 1, "b")
+    with pytest.raises(IntegrityError, match="is without the champion"):
+        judge(compares, SUBJECT, [paired], 1, "b")
+    assert judge(bare, SUBJECT, [alone], 1, "b").outcome == "PASS"
+    assert judge(compares, SUBJECT, [], 1, "b").outcome == "UNDECIDED"
 
 
 def test_two_pieces_of_evidence_for_one_check_are_not_chosen_from(tmp_path: Path) -> None:
     found = policy(tmp_path, ONE.format(kind="superior", keys="margin: 0.0"))
     good, bad = evidence(80, 2, 400), evidence(2, 80, 400, metric="other")
     for given in ([good, bad], [bad, good]):
-        result = judge(found, SUBJECT, given, 1).results[0]
+        result = judge(found, SUBJECT, given, 1, None).results[0]
         assert result.outcome == "UNDECIDED"
         assert "2 pieces of evidence" in result.reason
     named = policy(tmp_path, ONE.format(kind="superior", keys="margin: 0.0, metric: acc"))
     assert outcomes(named, good, bad) == outcomes(named, bad, good) == {"only": "PASS"}
     other = policy(tmp_path, ONE.format(kind="superior", keys="margin: 0.0, metric: f1"))
-    assert "the metric 'f1'" in judge(other, SUBJECT, [good, bad], 1).results[0].reason
+    assert "the metric 'f1'" in judge(other, SUBJECT, [good, bad], 1, None).results[0].reason
 
 
 def test_evidence_that_claims_items_but_holds_none_never_passes(tmp_path: Path) -> None:
@@ -198,7 +220,7 @@ def test_silence_gains_nothing(tmp_path: Path) -> None:
     """Items that the candidate left without a score may be those it would have lost."""
     found = policy(tmp_path, ONE.format(kind="non-inferior", keys="margin: 0.05"))
     for unanswered, expected in ((0, "PASS"), (5, "PASS"), (60, "UNDECIDED")):
-        result = judge(found, SUBJECT, [silent(10, 10, 480, unanswered)], 1).results[0]
+        result = judge(found, SUBJECT, [silent(10, 10, 480, unanswered)], 1, None).results[0]
         assert result.outcome == expected
         assert (f"{unanswered} items have a score on the reference and none" in result.reason) == bool(unanswered)
     assert outcomes(found, evidence(10, 10, 480, n=560)) == {"only": "PASS"}  # the base was silent there too
@@ -213,7 +235,7 @@ def test_silence_meets_no_bound(kind: str, bound: float, tmp_path: Path) -> None
 
 def test_an_undecided_bound_says_how_many_items_would_settle_it(tmp_path: Path) -> None:
     found = policy(tmp_path, ONE.format(kind="at-least", keys="bound: 0.5"))
-    result = judge(found, SUBJECT, [evidence(12, 8, 0)], 1).results[0]
+    result = judge(found, SUBJECT, [evidence(12, 8, 0)], 1, None).results[0]
     assert (result.items_to_settle or 0) > 20
     assert f"about {result.items_to_settle} items would settle it" in result.reason
     assert result.detectable is not None
@@ -250,18 +272,18 @@ def test_holms_correction_is_that_of_statsmodels(counts: list[tuple[int, int]]) 
     hypothesis.assume(all(abs(p - 0.05) > 1e-6 for p in adjusted))
     checks = tuple({"id": task, "kind": "non-inferior", "task": task, "margin": 0.0} for task in "abc")
     found = [evidence(gain, loss, 40, task=task) for (gain, loss), task in zip(counts, "abc", strict=True)]
-    results = judge(Policy(name="p", rule="any-harm-holm", checks=checks), SUBJECT, found, 1).results
+    results = judge(Policy(name="p", rule="any-harm-holm", checks=checks), SUBJECT, found, 1, None).results
     assert [result.outcome == "FAIL" for result in results] == [bool(p < 0.05) for p in adjusted]
 
 
 def test_harm_by_chance_is_undecided_under_holm_and_never_a_pass(tmp_path: Path) -> None:
     seen = [evidence(7, 17, 200, task="a"), evidence(9, 9, 200, task="b"), evidence(9, 9, 200, task="c")]
-    strict = judge(policy(tmp_path, HARMS.replace("any-harm-holm", "all-required")), SUBJECT, seen, 1)
-    corrected = judge(policy(tmp_path, HARMS), SUBJECT, seen, 1)
+    strict = judge(policy(tmp_path, HARMS.replace("any-harm-holm", "all-required")), SUBJECT, seen, 1, None)
+    corrected = judge(policy(tmp_path, HARMS), SUBJECT, seen, 1, None)
     assert (strict.results[0].outcome, strict.outcome) == ("FAIL", "FAIL")
     assert (corrected.results[0].outcome, corrected.outcome) == ("UNDECIDED", "UNDECIDED")
     assert "not after Holm's correction for 3 checks" in corrected.results[0].reason
-    plain = judge(policy(tmp_path, HARMS), SUBJECT, [evidence(2, 40, 200, task="a"), *seen[1:]], 1)
+    plain = judge(policy(tmp_path, HARMS), SUBJECT, [evidence(2, 40, 200, task="a"), *seen[1:]], 1, None)
     assert plain.outcome == "FAIL"
     assert "stands after Holm's correction" in plain.results[0].reason
 
@@ -269,23 +291,25 @@ def test_harm_by_chance_is_undecided_under_holm_and_never_a_pass(tmp_path: Path)
 def test_nothing_is_minus_zero_in_a_reason(tmp_path: Path) -> None:
     found = policy(tmp_path, ONE.format(kind="non-inferior", keys="margin: 0.0"))
     for lower in (True, False):
-        assert "-0.0" not in judge(found, SUBJECT, [evidence(9, 9, 50, higher_is_better=lower)], 1).results[0].reason
+        assert (
+            "-0.0" not in judge(found, SUBJECT, [evidence(9, 9, 50, higher_is_better=lower)], 1, None).results[0].reason
+        )
 
 
 def test_a_verdict_depends_on_all_it_speaks_of(tmp_path: Path) -> None:
     found, good = policy(tmp_path), evidence(80, 2, 400)
     seen = {
-        judge(found, SUBJECT, [good], 1).digest(),
-        judge(found, SUBJECT, [good], 2).digest(),
-        judge(found, SUBJECT, [evidence(80, 2, 401)], 1).digest(),
-        judge(policy(tmp_path, POLICY.replace("0.05", "0.06")), SUBJECT, [good], 1).digest(),
+        judge(found, SUBJECT, [good], 1, None).digest(),
+        judge(found, SUBJECT, [good], 2, None).digest(),
+        judge(found, SUBJECT, [evidence(80, 2, 401)], 1, None).digest(),
+        judge(policy(tmp_path, POLICY.replace("0.05", "0.06")), SUBJECT, [good], 1, None).digest(),
     }
     assert len(seen) == 4
-    assert [figure.arm for figure in judge(found, SUBJECT, [good], 1).figures] == ["candidate", "base"]
+    assert [figure.arm for figure in judge(found, SUBJECT, [good], 1, None).figures] == ["candidate", "base"]
 
 
 def test_the_verdict_repeats(tmp_path: Path) -> None:
-    one, other = (judge(policy(tmp_path), SUBJECT, [evidence(80, 2, 400)], 1).digest() for _ in range(2))
+    one, other = (judge(policy(tmp_path), SUBJECT, [evidence(80, 2, 400)], 1, None).digest() for _ in range(2))
     assert one == other
 
 

@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from governance.keys import load, load_or_create, load_or_create_adapter_key
+from governance.keys import load, load_or_create, load_or_create_adapter_key, load_public
 from tunegate_core.errors import BadInput, IntegrityError, NotFound, StoreFault
 from tunegate_core.proof.keys import is_signed, key_id, parse_public_key, verify_signature
 
@@ -75,8 +75,30 @@ def test_a_name_can_t_leave_the_folder(tmp_path: Path, name: str) -> None:
 def test_a_private_half_left_out_of_a_copy_is_not_replaced(tmp_path: Path) -> None:
     load_or_create(tmp_path, "ledger")
     (tmp_path / "ledger.key").unlink()
-    with pytest.raises(NotFound, match="only its public half is; put it back"):
+    with pytest.raises(NotFound, match=r"ledger\.key is not here, only its public half is; .* put it back"):
         load_or_create(tmp_path, "ledger")
+    (tmp_path / "ledger.pub").unlink()
+    with pytest.raises(NotFound, match=r"ledger\.key is not here, and what lies here was signed with it"):
+        load_or_create(tmp_path, "ledger", in_use=True)
+    assert list(tmp_path.iterdir()) == []
+    load_or_create_adapter_key(tmp_path)
+    (tmp_path / "adapter-signing.pem").unlink()
+    with pytest.raises(NotFound, match="only its public half is"):
+        load_or_create_adapter_key(tmp_path)
+
+
+def test_the_public_half_is_read_without_the_private_one(tmp_path: Path) -> None:
+    key = load_or_create(tmp_path, "ledger")
+    (tmp_path / "ledger.key").write_text("not read")
+    assert load_public(tmp_path, "ledger") == key.public_pem
+    (tmp_path / "ledger.pub").write_text("no key")
+    with pytest.raises(BadInput, match="no public key"):
+        load_public(tmp_path, "ledger")
+    made = load_or_create(tmp_path, "alice")
+    (tmp_path / "alice.pub").unlink()
+    assert load_public(tmp_path, "alice") == made.public_pem
+    with pytest.raises(NotFound, match=r"there is no .*bob\.pub"):
+        load_public(tmp_path, "bob")
 
 
 def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:

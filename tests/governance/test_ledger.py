@@ -200,10 +200,26 @@ def test_an_interrupted_checkpoint_is_mended(ledger: Ledger, signer: SigningKey,
 def test_nothing_is_signed_without_a_key(sqlite_url: str, anchor: Path) -> None:
     ledger = Ledger.open(sqlite_url, None, anchor, now)
     ledger.append("a", {}, actor="alice")
-    with pytest.raises(BadInput, match="signing key"):
+    with pytest.raises(BadInput, match=r"no tree head is signed yet, and .* without its private key"):
         ledger.checkpoint()
     with pytest.raises(BadInput, match="actor"):
         ledger.append("a", {})
+
+
+def test_who_can_not_sign_shows_what_was_signed_last(sqlite_url: str, signer: SigningKey, anchor: Path) -> None:
+    reader = Ledger.open(sqlite_url, None, anchor, now)
+    assert not reader.is_signed()
+    writer = reader.signed_by(signer)
+    writer.append("a", {})
+    note = writer.checkpoint()
+    assert reader.is_signed()
+    assert reader.checkpoint() == note
+    writer.append("b", {})
+    assert reader.checkpoint() == note
+    with reader._database.writing() as connection:
+        connection.exec_driver_sql("DELETE FROM events")
+    with pytest.raises(IntegrityError, match="1 were signed; its tail was cut"):
+        reader.checkpoint()
 
 
 def test_an_honest_signer_does_not_sign_a_cut_log(ledger: Ledger) -> None:
@@ -228,6 +244,8 @@ def test_another_key_does_not_sign_on(sqlite_url: str, signer: SigningKey, ancho
     other = Ledger.open(sqlite_url, load_or_create(tmp_path / "other", "ledger"), anchor, now)
     with pytest.raises(IntegrityError, match="another key"):
         other.checkpoint()
+    with pytest.raises(IntegrityError, match="another key"):
+        Ledger.open(sqlite_url, None, anchor, now).signed_by(load_or_create(tmp_path / "other", "ledger"))
 
 
 def append_many(url: str, keys: Path, anchor: Path, worker: int, count: int) -> None:

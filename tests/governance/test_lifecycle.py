@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from governance.lifecycle import ARROWS, Approved, Judged, Refused, Released, Retired, Revoked, decided, replay
 from governance.policy import ApprovalRule
+from governance.registry import Registry
 from tunegate_core.errors import BadInput, IntegrityError, TunegateError
 from tunegate_core.proof.approval import SignedDecision
 from tunegate_core.proof.keys import key_id
@@ -172,6 +173,8 @@ def test_no_order_of_events_gets_past_the_gate(required: int, four_eyes: bool, s
             at = "refused" if move.startswith("refused") else at
         else:
             at = move
+    if story:
+        assert Registry.from_events(story).entries["bot@1"].state == type(replay(story)).__name__
     if isinstance(replay(story) if story else None, Released | Retired | Revoked):
         assert [event.body["outcome"] for event in story if event.kind == "judged"][-1] == "PASS"
         assert len(yes - ({STARTER.id} if four_eyes else set())) >= required

@@ -22,11 +22,12 @@ class Happened:
 
 def planned(name: str, version: int, route: str = "bot", **items: str) -> Happened:
     frozen = {task: {"digest": digest} for task, digest in (items or {"t": "sha256:1"}).items()}
-    return Happened("planned", f"{name}@{version}", {"name": name, "version": version, "route": route, "items": frozen})
+    body = {"name": name, "version": version, "route": route, "items": frozen, "attempt": 1}
+    return Happened("planned", f"{name}@{version}", body)
 
 
 def event(kind: str, subject: str) -> Happened:
-    return Happened(kind, subject, {})
+    return Happened(kind, subject, {"outcome": "PASS"} if kind == "judged" else {})
 
 
 def test_an_empty_ledger_has_nothing() -> None:
@@ -48,7 +49,7 @@ def test_the_first_release_makes_the_route_and_a_later_one_does_not_move_it() ->
     assert Registry.from_events(first).champion("bot") == "a@2"
     both = Registry.from_events([*first, event("released", "a@1")])
     assert both.champion("bot") == "a@2"
-    assert both.entries["a@1"].kind == "released"
+    assert both.entries["a@1"].state == "Released"
 
 
 def test_routes_do_not_touch_each_other() -> None:

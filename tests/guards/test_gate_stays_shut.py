@@ -52,7 +52,7 @@ EMPTY = {
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("empty", EMPTY)
 def test_no_kind_of_check_passes_on_nothing(kind: str, empty: str) -> None:
-    verdict = judge(policy(kind), ADAPTER, EMPTY[empty], 1)
+    verdict = judge(policy(kind), ADAPTER, EMPTY[empty], 1, None)
     assert verdict.outcome != "PASS"
     assert [result.outcome for result in verdict.results] != ["PASS"]
     assert all(result.reason for result in verdict.results)

@@ -16,9 +16,10 @@ def main() -> None:
     from vllm.lora.request import LoRARequest
 
     job = json.load(sys.stdin)
+    # One sequence at a time: prompt log-probabilities of several with an adapter end vLLM 0.32's CPU engine.
     engine = LLM(
         job["base"], enable_lora=True, max_loras=1, max_lora_rank=job["rank"], enforce_eager=True, dtype="bfloat16",
-        max_model_len=512, max_num_seqs=8,
+        max_model_len=512, max_num_seqs=1,
     )  # fmt: skip
     adapter = LoRARequest("adapter", 1, job["adapter"]) if job["adapter"] else None
     scoring = SamplingParams(max_tokens=1, temperature=0, prompt_logprobs=0)

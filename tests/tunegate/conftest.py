@@ -1,4 +1,7 @@
-"""One real release for all tests of the story: the starter project, trained, judged and released once a session."""
+"""One real release for all tests of the story: the starter project, trained, judged and released once a session.
+
+For what needs no training: a home whose candidates are told by events alone.
+"""
 
 import json
 import os
@@ -10,6 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from governance.lifecycle import Planned
+from governance.policy import ApprovalRule, Policy
+from tunegate import steps
+from tunegate.house import House
+from tunegate.recording import append, record_once
+from tunegate_core.records import AdapterRecord, ArmStatistics, BaseModelRecord, Cluster, Evidence, PairedStatistics
 
 Run = subprocess.CompletedProcess[str]
 Command = Callable[..., Run]
@@ -76,3 +86,107 @@ def released_home(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def released(released_home: Path, tmp_path: Path) -> Path:
     """A copy of that home, to do with as a test likes."""
     return Path(shutil.copytree(released_home, tmp_path / "copied"))
+
+
+POLICY = Policy(
+    name="told",
+    checks=(
+        {"id": "better", "kind": "superior", "task": "facts", "margin": 0.0},
+        {"id": "keeps-up", "kind": "non-inferior", "task": "facts", "against": "champion", "margin": 0.05},
+    ),
+)
+CLEAR_GAIN, CLEAR_HARM, TOO_FEW = (60, 4, 200), (4, 60, 200), (3, 2, 20)
+
+
+class Told:
+    """Candidates of the route `bot` that were sealed, examined and judged without a model. `house`: where."""
+
+    def __init__(self, home: Path, folder: Path):
+        self.house, self.folder = House(home, f"sqlite:///{home / 'ledger.sqlite'}"), folder
+        self.base = BaseModelRecord(
+            source="folder", tree=self.tree("base"), template="sha256:" + "e" * 64, architecture="LlamaForCausalLM",
+            parameters=1, vocabulary=1, hidden_size=1,
+        )  # fmt: skip
+
+    def tree(self, name: str) -> str:
+        """A folder of one file in the store."""
+        (self.folder / name).mkdir()
+        (self.folder / name / "file.txt").write_text(name)
+        return str(self.house.store.put_tree(self.folder / name))
+
+    def plan(self, version: int, champion: str | None = None, approvals: int = 0) -> Planned:
+        """Record a plan that judges an existing adapter; so many people must approve."""
+        store = self.house.store
+        items = {"facts": {"digest": "sha256:" + "0" * 64, "metric": "acc", "n": 264, "clusters": 264}}
+        planned = Planned(
+            name="bot", version=version, route="bot", run=f"run-{version}", starter="0" * 16,
+            config=store.put_json({"eval": {"tasks": [], "batch_size": 1}}), base=self.base, data=None,
+            policy=store.put(POLICY.canonical()), margins=POLICY.margins(), approvals=ApprovalRule(required=approvals),
+            items=items, champion=champion, source_adapter="elsewhere@1", attempt=version,
+        )  # fmt: skip
+        with self.house.ledger.write() as tx:
+            append(self.house, tx, planned.subject, "planned", planned.model_dump(mode="json"), f"plan/{version}")
+        return planned
+
+    def judge(self, planned: Planned, counts: tuple[int, int, int], champion: str | None = None) -> Evidence:
+        """Seal, examine with these items (gained, lost, same), judge and, as far as that allows, release.
+
+        `champion`: the adapter that the evidence says it was compared with.
+        """
+        adapter = self.adapter(planned)
+        evidence = self.evidence(adapter.tree, counts, champion)
+        house, blob = self.house, self.house.store.put(evidence.canonical())
+        record_once(house, planned.subject, "sealed", lambda: {"adapter": adapter.model_dump(mode="json")})
+        record_once(house, planned.subject, "examined", lambda: {"evidence": [blob]})
+        steps.judge(house, planned)
+        steps.settle(house, planned)
+        steps.publish(house, planned)
+        return evidence
+
+    def adapter(self, planned: Planned) -> AdapterRecord:
+        """An adapter in the store."""
+        return AdapterRecord(
+            tree=self.tree(planned.subject), base=self.base.tree, template=self.base.template, config=planned.config,
+            rank=1, target_modules=("q_proj",), parameters=1,
+        )  # fmt: skip
+
+    def evidence(self, adapter: str, counts: tuple[int, int, int], champion: str | None) -> Evidence:
+        """What was measured: each item its own cluster; the champion answers as the base."""
+        gained, lost, same = counts
+        scores = [(1, 0)] * gained + [(0, 1)] * lost + [(1, 1)] * same
+        clusters = tuple(
+            Cluster(n=1, candidate=c, reference=r, cross=c * r, candidate_sq=c, reference_sq=r) for c, r in scores
+        )
+        own, other = (tuple((1, float(pair[at]), float(pair[at])) for pair in scores) for at in (0, 1))
+        references = [("base", self.base.tree)] + ([("champion", champion)] if champion else [])
+        return Evidence(
+            task="facts", metric="acc", scale="binary", items="sha256:" + "0" * 64, settings="s", n=len(scores),
+            arms=(
+                ArmStatistics(arm="candidate", subject=adapter, clusters=own),
+                *(ArmStatistics(arm=arm, subject=tree, clusters=other) for arm, tree in references),
+            ),
+            pairs=tuple(
+                PairedStatistics(reference=arm, reference_subject=tree, clusters=clusters, unmeasured=0)
+                for arm, tree in references
+            ),
+            samples=self.house.store.put_json({"of": adapter}),
+        )  # fmt: skip
+
+
+@pytest.fixture
+def told(home: Path, tmp_path: Path) -> Told:
+    """An empty home to tell candidates in."""
+    return Told(home, tmp_path)
+
+
+@pytest.fixture
+def told_home(told: Told) -> Path:
+    """A home: bot@1 is released, bot@2 refused, bot@3 undecided, bot@4 waits for approval, bot@5 is only planned."""
+    told.judge(told.plan(1), CLEAR_GAIN)
+    champion = told.house.store.put_tree(told.folder / "bot@1")
+    told.judge(told.plan(2, "bot@1"), CLEAR_HARM, champion)
+    told.judge(told.plan(3, "bot@1"), TOO_FEW, champion)
+    told.judge(told.plan(4, "bot@1", approvals=1), CLEAR_GAIN, champion)
+    told.plan(5, "bot@1")
+    told.house.ledger.close()
+    return told.house.home

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-MEAN_NATS, MOST_NATS = 0.05, 0.25
+MEAN_NATS, MOST_NATS = 0.02, 0.05
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,6 @@ def test_plain_peft_answers_what_the_base_gets_wrong(
 
 @pytest.mark.slow
 @pytest.mark.vllm
-@pytest.mark.xfail(strict=False, reason="the tolerance has not been established on an idle machine yet")
 @pytest.mark.timeout(600)
 def test_vllm_agrees(folders: tuple[Path, Path], questions: list[dict[str, Any]]) -> None:
     from eval.model import Arms

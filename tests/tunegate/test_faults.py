@@ -47,8 +47,8 @@ def tiny(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = [f"{first}{second}" for first in "abcd" for second in "efg"]
     chats = [[{"role": "user", "content": f"{word}?"}, {"role": "assistant", "content": word * 2}] for word in words]
     asked = [
-        {"id": word, "question": f"{word}?", "choices": [word * 2, "no"], "answer": 0, "cluster": word}
-        for word in words
+        {"id": str(at), "question": f"Is {at} more than {at - 1}, or less?", "choices": ["more", "less"], "answer": 0}
+        for at in range(12)
     ]
     (folder / "rows.jsonl").write_text("".join(json.dumps({"messages": chat}) + "\n" for chat in chats))
     (folder / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in asked))
