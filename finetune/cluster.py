@@ -85,11 +85,11 @@ def running(address: str | None) -> Iterator[None]:
     folder = None if address else tempfile.mkdtemp(prefix="tg-", dir="/tmp" if os.path.isdir("/tmp") else None)
     try:
         connect(address, folder)
+        restore(handlers)  # Ray's own would end this process without ending the cluster
         yield
     finally:
         ray.shutdown()
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+        restore(handlers)
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -129,6 +129,12 @@ def current_handlers() -> dict[signal.Signals, Any]:
     if threading.current_thread() is not threading.main_thread():
         return {}
     return {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+
+def restore(handlers: dict[signal.Signals, Any]) -> None:
+    """Put back what happens on a signal."""
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def local_cpus() -> int:

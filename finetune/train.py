@@ -11,6 +11,7 @@ import os
 import shutil
 import threading
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -251,7 +252,7 @@ def run_workers(
     tail = threading.Thread(target=follow, args=(Path(job.run_folder) / PROGRESS_FILE, job.steps, progress, stop))
     tail.start()
     try:
-        result = trainer.fit()
+        result = fit(trainer)
     except ControllerError as error:
         raise ResourcesUnavailable(f"Ray could not place {placement.workers} workers: {_reason(error)}") from error
     except TrainingFailedError as error:
@@ -263,6 +264,20 @@ def run_workers(
     if "fault" in outcome:
         raise TrainingFault(f"{outcome['fault']}; nothing was kept; lower the learning rate or look at the data")
     return outcome
+
+
+def fit(trainer: Any) -> Any:
+    """`trainer.fit()` beside this thread, which Ctrl-C and SIGTERM then reach: Ray would end with status 0."""
+    done: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(trainer.fit())
+        except BaseException as error:
+            done.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return done.result()
 
 
 def _reason(error: Exception) -> str:

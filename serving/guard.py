@@ -16,21 +16,28 @@ DRAIN_SECONDS = 10
 
 
 def main(command: list[str]) -> int:
-    """Run it; return its exit status."""
+    """Run it; return its exit status. The process group is this process's own."""
+    if os.getpgrp() != os.getpid():
+        os.setpgid(0, 0)
     signal.signal(signal.SIGTERM, lambda *_: None)  # the whole group gets it; this process ends after the command
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-    threading.Thread(target=_watch, args=(child,), daemon=True).start()
-    return child.wait()
+    alone = threading.Event()
+    threading.Thread(target=_watch, args=(child, alone), daemon=True).start()
+    status = child.wait()
+    if alone.is_set():
+        os.killpg(os.getpgrp(), signal.SIGKILL)  # this process too, and what the command itself started
+    return status
 
 
-def _watch(child: "subprocess.Popen[bytes]") -> None:
+def _watch(child: "subprocess.Popen[bytes]", alone: threading.Event) -> None:
     while os.read(0, 4096):
         pass
+    alone.set()
     child.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
         child.wait(DRAIN_SECONDS)
-    os.killpg(os.getpgrp(), signal.SIGKILL)  # this process too, and what the command itself started
+    child.kill()
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ ADVISORY_LOCK = 0x74756E6567617465  # "tunegate"
 HINTS = {
     "full": "free some space; nothing was recorded",
     "No space left": "free some space; nothing was recorded",
+    "disk I/O error": "free some space; where there is enough, the disk is failing; nothing was recorded",
     "readonly": "set TUNEGATE_HOME or TUNEGATE_DATABASE to a place you can write",
     "read-only": "set TUNEGATE_HOME or TUNEGATE_DATABASE to a place you can write",
     "unable to open": "the folder must exist and be writable",
