@@ -1,10 +1,18 @@
-"""Candidates, releases and routes as the ledger tells them: a projection that can be thrown away and made again."""
+"""Candidates, releases and routes as the ledger tells them: a projection that can be thrown away and made again.
+
+`KINDS` are the events it is made from, `MOVING` those that routes alone depend on; others may be left out.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from governance.lifecycle import LifecycleEvent
+from governance.lifecycle import ARROWS, LifecycleEvent
+from governance.routing import FOLLOWING, Place, RouteState, created, follow
+from tunegate_core.errors import BadInput, IntegrityError, NotFound
+
+KINDS = (*ARROWS, *FOLLOWING)
+MOVING = ("planned", "released", "revoked", "retired", *FOLLOWING)
 
 
 @dataclass
@@ -40,21 +48,23 @@ class Entry:
 
 @dataclass
 class Registry:
-    """`entries` in the order they were planned; `routes`: route -> the version that answers there (its champion).
-
-    The first release of a route creates it; a later one does not move it. A revoked champion leaves the route empty.
-    """
+    """`entries` in the order they were planned; `states`: each route as its events tell (law: governance.routing)."""
 
     entries: dict[str, Entry] = field(default_factory=dict)
-    routes: dict[str, str | None] = field(default_factory=dict)
+    states: dict[str, RouteState] = field(default_factory=dict)
 
     @classmethod
     def from_events(cls, events: Iterable[LifecycleEvent]) -> Self:
-        """Walk the events once."""
+        """Walk the events once. Raises IntegrityError for a change of a route that could not have happened then."""
         registry = cls()
         for event in events:
             registry._take(event)
         return registry
+
+    @property
+    def routes(self) -> dict[str, str | None]:
+        """Route -> the version that answers there (its champion)."""
+        return {alias: state.route.champion for alias, state in self.states.items()}
 
     def next_version(self, name: str) -> int:
         """The number of the next candidate of this name."""
@@ -62,7 +72,24 @@ class Registry:
 
     def champion(self, route: str) -> str | None:
         """NAME@N that the route points to, or None."""
-        return self.routes.get(route)
+        return self.states[route].route.champion if route in self.states else None
+
+    def state(self, route: str) -> RouteState:
+        """The route. Raises NotFound naming those there are."""
+        if route not in self.states:
+            known = ", ".join(sorted(self.states)) or "none yet; the first release makes one"
+            raise NotFound(f"there is no route {route}; there are: {known}")
+        return self.states[route]
+
+    def is_released(self, version: str, route: str) -> bool:
+        """Whether a version was released for this route and not withdrawn since."""
+        entry = self.entries.get(version)
+        return entry is not None and entry.state == "Released" and entry.route == route
+
+    def place_of(self, version: str) -> Place | None:
+        """Where a version stands on its route."""
+        state = self.states.get(self.entries[version].route) if version in self.entries else None
+        return state.place_of(version) if state else None
 
     def attempts(self, route: str, items: Mapping[str, str]) -> int:
         """How many candidates for this route were planned against any of these item sets."""
@@ -79,10 +106,26 @@ class Registry:
                 subject=str(event.subject), name=body["name"], version=body["version"], route=body["route"],
                 items=items, attempt=body["attempt"], planned_at=event.at, state="Planned",
             )  # fmt: skip
+        elif event.kind in FOLLOWING:
+            self._follow(event)
         elif event.subject in self.entries:
             entry = self.entries[str(event.subject)]
             entry.take(event)
-            if event.kind == "released" and self.routes.get(entry.route) is None:
-                self.routes[entry.route] = entry.subject
-            elif event.kind in ("revoked", "retired") and self.routes.get(entry.route) == entry.subject:
-                self.routes[entry.route] = None
+            if event.kind == "released":
+                self._release(entry)
+            elif event.kind in ("revoked", "retired"):
+                self.states = {alias: state.without(entry.subject) for alias, state in self.states.items()}
+
+    def _release(self, entry: Entry) -> None:
+        state = self.states.get(entry.route)
+        if state is None:
+            self.states[entry.route] = created(entry.route, entry.subject)
+        elif state.route.champion is None:
+            self.states[entry.route] = state.led_by(entry.subject, state.before)
+
+    def _follow(self, event: LifecycleEvent) -> None:
+        alias = str(event.subject)
+        try:
+            self.states[alias] = follow(self.state(alias), event.kind, event.body, self.is_released)
+        except BadInput as error:
+            raise IntegrityError(f"'{event.kind}' of {alias} does not follow from what was before: {error}") from error

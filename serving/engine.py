@@ -37,10 +37,13 @@ ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class EngineSettings:
-    """`name` is what the base is called inside; `kv_cache_gib` is used on CPU, `memory_share` on GPU."""
+    """`folder` holds the base, `name` is what it is called inside: a replica fills both in.
 
-    folder: str
-    name: str
+    `kv_cache_gib` is used on CPU, `memory_share` on GPU.
+    """
+
+    folder: str = ""
+    name: str = ""
     max_length: int = 2048
     max_sequences: int = 64
     max_adapters: int = 8

@@ -32,14 +32,9 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class Scale:
-    """How many replicas, and what each takes of the cluster. More than `least` only under load.
+    """How many replicas, and what Ray reserves for each."""
 
-    `ongoing` is the number of requests in flight that one replica should have before another is started.
-    """
-
-    least: int = 1
-    most: int = 1
-    ongoing: int = 32
+    replicas: int = 1
     cpus: float = 1.0
     gpus: float = 0.0
 
@@ -68,6 +63,7 @@ def deployed(settings: ReplicaSettings, scale: Scale, address: str | None) -> It
         import ray
         from ray import serve
 
+        logging.getLogger("ray.serve").setLevel(logging.WARNING)
         _refuse_what_is_not_there(scale, ray.cluster_resources())
         serve.start(proxy_location="Disabled", logging_config={"enable_access_log": False, "log_level": "WARNING"})
         board = _board()
@@ -75,7 +71,7 @@ def deployed(settings: ReplicaSettings, scale: Scale, address: str | None) -> It
             serve.run(application(settings, scale), name=APPLICATION, route_prefix=None, blocking=False)
             yield Fleet(board)
         finally:
-            _remove(board, whole=address is None)
+            _remove(board)
 
 
 def _board() -> Any:
@@ -86,14 +82,12 @@ def _board() -> Any:
     return actor.options(**options, max_restarts=-1, max_task_retries=3).remote()
 
 
-def _remove(board: Any, whole: bool) -> None:
+def _remove(board: Any) -> None:
     import ray
     from ray import serve
 
     with contextlib.suppress(Exception):  # a cluster that is gone has nothing to be removed from
         serve.delete(APPLICATION)
-        if whole:
-            serve.shutdown()
         ray.kill(board)
 
 
@@ -101,15 +95,6 @@ def application(settings: ReplicaSettings, scale: Scale) -> Any:
     """The Serve application: one deployment, without a proxy."""
     from ray import serve
 
-    several: dict[str, Any] = {"num_replicas": scale.least}
-    if scale.most > scale.least:
-        several = {
-            "autoscaling_config": {
-                "min_replicas": scale.least,
-                "max_replicas": scale.most,
-                "target_ongoing_requests": scale.ongoing,
-            }
-        }
     options = {"num_cpus": scale.cpus, "num_gpus": scale.gpus}
     deployment: Any = serve.deployment(
         name="engine",
@@ -117,7 +102,7 @@ def application(settings: ReplicaSettings, scale: Scale) -> Any:
         health_check_period_s=1.0,
         health_check_timeout_s=10.0,
         graceful_shutdown_timeout_s=20.0,
-        **several,
+        num_replicas=scale.replicas,
     )(Replica)
     return deployment.bind(settings)
 
@@ -168,9 +153,9 @@ def _connect(address: str | None, folder: str | None) -> None:
 
 
 def _refuse_what_is_not_there(scale: Scale, there: dict[str, float]) -> None:
-    for name, wanted in (("CPU", scale.cpus * scale.least), ("GPU", scale.gpus * scale.least)):
+    for name, wanted in (("CPU", scale.cpus * scale.replicas), ("GPU", scale.gpus * scale.replicas)):
         if wanted > there.get(name, 0):
             raise ResourcesUnavailable(
-                f"{scale.least} replicas take {wanted:g} {name}s; the cluster has {there.get(name, 0):g}; "
+                f"{scale.replicas} replicas take {wanted:g} {name}s; the cluster has {there.get(name, 0):g}; "
                 "ask for fewer, or give the --address of a larger cluster"
             )

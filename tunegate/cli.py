@@ -11,7 +11,8 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from tunegate import views
+from tunegate import key_verbs, route_verbs, serve_verbs, views
+from tunegate.arguments import AsJson, Version
 from tunegate.house import House
 from tunegate.progress import watched
 from tunegate_core.errors import BadInput, TunegateError
@@ -27,13 +28,12 @@ app = typer.Typer(
     context_settings={"max_content_width": 120},
 )
 ledger_app = typer.Typer(help="The tamper-evident record of every step.", no_args_is_help=True)
-keys_app = typer.Typer(help="Signing keys: the ledger's and people's.", no_args_is_help=True)
 app.add_typer(ledger_app, name="ledger")
-app.add_typer(keys_app, name="keys")
+app.add_typer(key_verbs.verbs, name="keys")
+app.add_typer(route_verbs.verbs)
+app.add_typer(serve_verbs.verbs)
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A release config (YAML).")]
-Version = Annotated[str, typer.Argument(metavar="NAME@N", help="A candidate or release.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value for scripts.")]
 Address = Annotated[str | None, typer.Option(help="An existing Ray cluster; a private one is started when not given.")]
 Reason = Annotated[str, typer.Option(help="Why; kept as erasable text under a salted commitment.")]
 Person = Annotated[str, typer.Option("--as", metavar="NAME", help="Whose key signs.")]
@@ -203,20 +203,6 @@ def export(
     from tunegate.proving import export_adapter
 
     views.say(export_adapter(House.from_environment(), version, out))
-
-
-@keys_app.command("create")
-def keys_create(name: Annotated[str, typer.Argument(metavar="NAME")], as_json: AsJson = False) -> None:
-    """Make a person's signing key, for approvals."""
-    from tunegate.deciding import create_key
-
-    views.show(create_key(House.from_environment(), name), views.key, as_json)
-
-
-@keys_app.command("export")
-def keys_export() -> None:
-    """Print the ledger's public key (PEM)."""
-    typer.echo(House.from_environment().public_key.decode(), nl=False)
 
 
 @app.command()

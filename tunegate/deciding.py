@@ -7,6 +7,7 @@ from governance.ledger.event import format_time
 from governance.lifecycle import Judged, Planned, decided, expiry, holding
 from tunegate import steps
 from tunegate.house import House
+from tunegate.publishing import publish
 from tunegate.recording import append, record_once, standing
 from tunegate_core.errors import BadInput
 from tunegate_core.proof.approval import SignedDecision
@@ -45,13 +46,19 @@ def refuse(house: House, subject: str, person: str, reason: str) -> str:
 
 def revoke(house: House, subject: str, person: str, reason: str) -> str:
     """Withdraw a release."""
-    standing(house, subject)
+    now = standing(house, subject)
 
     def work() -> dict[str, Any]:
         return {"by": house.person_key(person).key_id, "reason": house.rows.put([reason])}
 
     record_once(house, subject, "revoked", work)
-    return f"{subject} is revoked; it may not answer any more"
+    publish(house)
+    alias = now.planned.route
+    state = house.registry().state(alias)
+    if state.route.champion is not None:
+        return f"{subject} is revoked; it may not answer any more"
+    back = f"'tunegate rollback {alias}' returns to {state.before[-1]}" if state.before else "promote another release"
+    return f"{subject} is revoked, and nothing answers on the route {alias} now; {back}"
 
 
 def _decide(house: House, subject: str, person: str, reason: str, decision: Literal["approve", "refuse"]) -> Planned:

@@ -144,9 +144,9 @@ class House:
 
     def registry(self) -> "Registry":
         """Candidates, releases and routes as the ledger tells them now."""
-        from governance.registry import Registry
+        from governance.registry import KINDS, Registry
 
-        return Registry.from_events(self.events())
+        return Registry.from_events(self.existing_ledger.events(KINDS) if self.has_ledger else ())
 
     def events(self) -> "list[Event]":
         """Every event; none in a home where nothing has happened."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from governance.lifecycle import Planned
 from governance.policy import Policy, load_policy, validate_against
-from governance.registry import Registry
+from governance.registry import KINDS, Registry
 from tunegate.house import House
 from tunegate.recording import append, standing
 from tunegate_core.canonical import digest_json
@@ -68,7 +68,7 @@ def plan(house: House, inputs: Inputs) -> Planned:
         found = tx.by_key(key)
         if found is not None:
             return Planned.model_validate(found.body)
-        registry = Registry.from_events(tx.events())
+        registry = Registry.from_events(tx.events(KINDS))
         planned = Planned(
             name=inputs.config.name,
             version=registry.next_version(inputs.config.name),

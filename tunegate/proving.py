@@ -6,8 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from governance.access import KEY_EVENTS
 from governance.ledger import Event, Problem
 from governance.ledger.bundling import make_bundle
+from governance.routing import FOLLOWING
 from tunegate.house import House
 from tunegate.recording import standing
 from tunegate_core.errors import BadInput, NotFound, TunegateError
@@ -101,8 +103,11 @@ def _named_by(house: House, event: Event) -> Checks:
         yield body["verdict"], lambda: store.get(body["verdict"])
     elif event.kind == "released":
         yield body["statement"], lambda: store.get(body["statement"])
-    elif event.kind in ("approval", "revoked"):
-        yield body["reason"], lambda: house.rows.get(body["reason"])
+    elif event.kind in ("approval", "revoked", *KEY_EVENTS, *FOLLOWING):
+        for text in filter(None, (body.get("reason"), body.get("name"))):
+            yield text, partial(house.rows.get, text)
+        if body.get("analysis"):
+            yield body["analysis"], lambda: store.get(body["analysis"])
 
 
 def _items(house: House, config: str) -> None:

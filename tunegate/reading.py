@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from governance.lifecycle import Planned
+from governance.lifecycle import Planned, Released
 from tunegate.house import House
 from tunegate.recording import Standing, standing, verdict_of
 from tunegate_core.proof.approval import SignedDecision
@@ -24,7 +24,8 @@ def overview(house: House) -> dict[str, Any]:
         }
         for entry in registry.entries.values()
     ]
-    return {"candidates": rows, "routes": registry.routes}
+    routing = [state.route.model_dump(mode="json") for state in registry.states.values()]
+    return {"candidates": rows, "routes": registry.routes, "routing": routing}
 
 
 def candidate(house: House, subject: str) -> dict[str, Any]:
@@ -36,6 +37,7 @@ def candidate(house: House, subject: str) -> dict[str, Any]:
         "version": subject,
         "state": type(now.state).__name__,
         "standing": where(now),
+        "place": house.registry().place_of(subject) if isinstance(now.state, Released) else None,
         "verdict": verdict.outcome if verdict else None,
         "checks": [check.model_dump(mode="json") for check in verdict.results] if verdict else [],
         "figures": _figures(verdict),

@@ -50,7 +50,8 @@ class Standing:
 
 def standing(house: House, subject: str) -> Standing:
     """Where a candidate stands. Raises NotFound naming those there are."""
-    events = tuple(house.existing_ledger.events(subject=subject))
+    # Routes and keys have events of their own; neither is called NAME@N.
+    events = tuple(house.existing_ledger.events(subject=subject)) if "@" in subject else ()
     if not events:
         known = [str(event.subject) for event in house.existing_ledger.events(kind="planned")]
         raise NotFound(f"there is no {subject}; there are: {', '.join(known) or 'none yet'}")

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from governance.ledger.event import format_time
-from governance.lifecycle import Approved, Judged, Planned, holding
+from governance.lifecycle import Approved, Judged, Planned, Released, holding
 from tunegate.house import House
 from tunegate.planning import Inputs, recall_tasks
+from tunegate.publishing import publish as publish_snapshot
 from tunegate.recording import record_once, standing
 from tunegate_core.config import FinetuneBlock
 from tunegate_core.errors import IntegrityError
@@ -127,6 +128,8 @@ def settle(house: House, planned: Planned) -> None:
 def publish(house: House, planned: Planned) -> None:
     """Approved -> Released: the signed statement. The first release of a route creates it."""
     state = standing(house, planned.subject).state
+    if isinstance(state, Released):  # it may have been recorded by a process that died before serving heard of it
+        publish_snapshot(house)
     if not isinstance(state, Approved):
         return
 
@@ -138,6 +141,7 @@ def publish(house: House, planned: Planned) -> None:
         return {"statement": house.store.put(envelope), "route": planned.route}
 
     record_once(house, planned.subject, "released", work)
+    publish_snapshot(house)
 
 
 def verify_planned(planned: Planned, task: str, found: str) -> None:

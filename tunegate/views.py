@@ -53,13 +53,44 @@ def overview(out: Console, value: dict[str, Any]) -> None:
             (row["adapter"] or "-")[:19], row["planned_at"][:19],
         )  # fmt: skip
     out.print(table if value["candidates"] else "nothing is recorded yet")
-    for route, champion in value["routes"].items():
-        out.print(f"route [bold]{route}[/] -> {champion}")
+    for route in value["routing"]:
+        out.print(f"route [bold]{route['alias']}[/] -> {route['champion']}{_beside(route)}")
+
+
+def routes(out: Console, value: dict[str, Any]) -> None:
+    """What each route points to, then how it was changed."""
+    for route in value["routes"]:
+        out.print(f"[bold]{route['alias']}[/] -> {route['champion']}{_beside(route)}")
+        if route["before"]:
+            out.print(f"  before: {', '.join(reversed(route['before']))}")
+        for change in route["changes"]:
+            out.print(escape(f"  {change['at'][:19]} {_changed(change)}"))
+    if not value["routes"]:
+        out.print("there is no route yet; the first release makes one")
+
+
+def _changed(change: dict[str, Any]) -> str:
+    """One event of a route, in words."""
+    parts = [change["kind"].removeprefix("route-"), change.get("version") or change.get("ended"), change.get("place")]
+    if change.get("place") in ("canary", "shadow"):
+        parts.append(f"{change['share_bp'] / 100:g} %")
+    return " ".join(part for part in parts if part)
+
+
+def _beside(route: dict[str, Any]) -> str:
+    """What is worth saying of a route besides its champion."""
+    parts = [
+        f", {place} {route[place]} with {route[f'{place}_bp'] / 100:g} %"
+        for place in ("canary", "shadow")
+        if route[place]
+    ]
+    return "".join(parts) + (" [red]killed[/]" if route["killed"] else "")
 
 
 def candidate(out: Console, value: dict[str, Any]) -> None:
     """One candidate: where it stands, why, and what made it."""
-    out.print(f"[bold]{value['version']}[/]  {value['state']}  {coloured(value['verdict'])}")
+    place = f"  {value['place']} of its route" if value["place"] else ""
+    out.print(f"[bold]{value['version']}[/]  {value['state']}  {coloured(value['verdict'])}{place}")
     if value["checks"]:
         _checks(out, value["checks"])
     if value["figures"]:
@@ -144,6 +175,29 @@ def bundle(out: Console, value: dict[str, Any]) -> None:
 def key(out: Console, value: dict[str, Any]) -> None:
     """A new key."""
     out.print(f"key {value['key_id']} of {escape(value['name'])}, private half in {escape(value['private'])}")
+
+
+def api_key(out: Console, value: dict[str, Any]) -> None:
+    """A new API key, in the clear."""
+    out.print(f"API key {value['key_id']} '{escape(value['name'])}' may {', '.join(value['scopes'])}; shown only now:")
+    out.print(value["key"])
+    if value.get("replaces"):
+        out.print(f"{value['replaces']} ends in a day; 'tunegate keys revoke {value['replaces']}' ends it now")
+
+
+def api_keys(out: Console, value: dict[str, Any]) -> None:
+    """API keys, without their secrets."""
+    table = Table("key", "name", "state", "may", "routes", "limits", "expires", box=None)
+    for key in value["keys"]:
+        limits = [f"{name}={limit}" for name, limit in key["limits"].items() if limit is not None]
+        table.add_row(
+            key["key_id"], escape(key["name"]), key["state"], ", ".join(key["scopes"]),
+            "all" if key["models"] is None else ", ".join(key["models"]), ", ".join(limits) or "-",
+            (key["expires"] or "never")[:19],
+        )  # fmt: skip
+    out.print(
+        table if value["keys"] else "there is no API key yet; 'tunegate keys create NAME --scope infer' makes one"
+    )
 
 
 def garbage(out: Console, value: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """The ledger as others see it: append, read, prove, sign, verify."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -79,9 +79,13 @@ class Ledger:
             return find_by_key(connection, key)
 
     def events(
-        self, kind: str | None = None, subject: str | None = None, start: int = 0, limit: int | None = None
+        self,
+        kind: str | Collection[str] | None = None,
+        subject: str | None = None,
+        start: int = 0,
+        limit: int | None = None,
     ) -> list[Event]:
-        """Events from `start` on, in order, at most `limit`, each checked against its own bytes."""
+        """Events from `start` on, of one kind or several, in order, at most `limit`, each checked against its bytes."""
         with self._database.reading() as connection:
             return find(connection, kind, subject, start, limit)
 

@@ -4,7 +4,7 @@ A key makes appending idempotent: the same event again is the one recorded; anot
 raises. Rows are kept until something is read or the transaction ends, and then written together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Select, select
@@ -65,8 +65,8 @@ class Transaction:
         """The event recorded under a key, in this transaction or before it."""
         return self._pending_keys.get(key) or find_by_key(self._connection, key)
 
-    def events(self, kind: str | None = None, subject: str | None = None) -> list[Event]:
-        """Events in order, those of this transaction included."""
+    def events(self, kind: str | Collection[str] | None = None, subject: str | None = None) -> list[Event]:
+        """Events in order, of one kind or several, those of this transaction included."""
         self.flush()
         return find(self._connection, kind, subject)
 
@@ -102,7 +102,7 @@ def find_by_key(connection: Connection, key: str) -> Event | None:
 
 def find(
     connection: Connection,
-    kind: str | None = None,
+    kind: str | Collection[str] | None = None,
     subject: str | None = None,
     start: int = 0,
     limit: int | None = None,
@@ -110,7 +110,7 @@ def find(
     """Events from `start` on, in order, at most `limit`, each checked against its bytes."""
     query: Select[Any] = select(*EVENT_COLUMNS).where(events.c.seq >= start).order_by(events.c.seq).limit(limit)
     if kind is not None:
-        query = query.where(events.c.kind == kind)
+        query = query.where(events.c.kind.in_([kind] if isinstance(kind, str) else list(kind)))
     if subject is not None:
         query = query.where(events.c.subject == subject)
     rows: Sequence[Sequence[Any]] = connection.execute(query).all()

@@ -101,6 +101,8 @@ def test_reading_can_be_narrowed(ledger: Ledger) -> None:
     assert [event.seq for event in ledger.events(kind="odd")] == [1, 3, 5]
     assert [event.seq for event in ledger.events(subject="bot@2")] == [2, 5]
     assert [event.seq for event in ledger.events(kind="odd", subject="bot@2")] == [5]
+    assert [event.seq for event in ledger.events(kind=("odd", "even", "none"), start=1)] == [1, 2, 3, 4, 5]
+    assert ledger.events(kind=()) == []
     assert [event.seq for event in ledger.events(start=2, limit=3)] == [2, 3, 4]
 
 

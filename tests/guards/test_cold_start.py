@@ -35,6 +35,8 @@ LIGHT_VERBS = (
     ("ledger", "--help"),
     ("list",),
     ("list", "--json"),
+    ("routes",),
+    ("keys", "list"),
     ("show", "support-bot@1"),
     ("ledger", "verify"),
     ("ledger", "checkpoint"),

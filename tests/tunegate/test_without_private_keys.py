@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from governance.keys import load_or_create
-from tunegate import deciding, keeping, proving, reading
+from tunegate import api_keys, deciding, keeping, proving, publishing, reading, routing
 from tunegate.house import House
 from tunegate_core.errors import BadInput, IntegrityError, NotFound
 
@@ -58,6 +58,10 @@ WRITES: dict[str, Callable[[House], Any]] = {
     "a key": lambda house: deciding.create_key(house, "somebody"),
     "an approval": lambda house: deciding.approve(house, "bot@4", "operator", "good"),
     "a revocation": lambda house: deciding.revoke(house, "bot@1", "operator", "bad"),
+    "a promotion": lambda house: routing.promote(house, "bot@1", "champion", reason="good"),
+    "a kill": lambda house: routing.kill(house, "bot", "bad"),
+    "an API key": lambda house: api_keys.create(house, "shop", ["infer"]),
+    "a snapshot": publishing.publish,
     "an event": lambda house: house.ledger.append("work", {}),
 }
 

@@ -187,12 +187,68 @@ class GovernanceBlock(Block):
     policy: str = Field(description="A policy YAML file.")
 
 
+GuardName = Literal["errors", "ttft", "itl", "refusals", "empty", "truncated", "thumbs-down", "score"]
+
+
+class StageBlock(Block):
+    """How long a canary stays at one weight."""
+
+    percent: float = Field(gt=0, lt=100, multiple_of=0.01, description="Share of users that get the canary.")
+    min_minutes: float = Field(default=10, ge=0, description="Not sooner than this to the next stage.")
+    min_samples: int = Field(default=100, ge=1, description="Values of each arm that every needed guard must have.")
+    max_minutes: float = Field(default=1440, gt=0, description="After this, with too little data, a person decides.")
+
+    @model_validator(mode="after")
+    def least_before_most(self) -> Self:
+        """There is time to advance."""
+        if self.max_minutes <= self.min_minutes:
+            raise ValueError(f"max_minutes ({self.max_minutes:g}) must be above min_minutes ({self.min_minutes:g})")
+        return self
+
+
+class CanaryBlock(Block):
+    """How a canary is compared with its champion, and when it gets more weight, or none. See docs/canary.md."""
+
+    stages: tuple[StageBlock, ...] = Field(
+        default=(StageBlock(percent=10), StageBlock(percent=25), StageBlock(percent=50)),
+        min_length=1,
+        description="From little to more; after the last one the canary becomes the champion.",
+    )
+    alpha: float = Field(
+        default=0.05, gt=0, le=0.5, description="Chance at most that an equal canary is rolled back, over all stages."
+    )
+    tolerance: float = Field(
+        default=0.1, ge=0, le=10, description="How much worse counts as equal; 0.1: odds and times a tenth higher."
+    )
+    needed: tuple[GuardName, ...] = Field(
+        default=("errors", "ttft", "refusals", "empty", "truncated"),
+        min_length=1,
+        description="Guards without which there is no next stage.",
+    )
+    watched: tuple[GuardName, ...] = Field(
+        default=("itl", "thumbs-down", "score"), description="Guards that can end a canary, but need not be measured."
+    )
+
+    @model_validator(mode="after")
+    def in_order(self) -> Self:
+        """Weights rise, and a guard has one role."""
+        percents = [stage.percent for stage in self.stages]
+        if percents != sorted(set(percents)):
+            raise ValueError(f"percent must rise from stage to stage; found {', '.join(f'{p:g}' for p in percents)}")
+        names = (*self.needed, *self.watched)
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"a guard is needed or watched, once; given twice: {', '.join(twice)}")
+        return self
+
+
 class ServingBlock(Block):
     """Where a release answers."""
 
     route: Annotated[str, Field(pattern=NAME)] | None = Field(
         default=None, description="The name callers use; the config's name when not given."
     )
+    canary: CanaryBlock = CanaryBlock()
 
 
 class Config(Block):

@@ -1,0 +1,74 @@
+"""From settings to the ASGI app: the parts made, joined, started and ended in order."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+
+from serving.desk import Desk
+from serving.gateway import ERRORS, Gateway
+from serving.inflight import InFlight
+from serving.live import Live
+from serving.metrics import Metrics
+from serving.quota import Accounts
+from serving.records import Records
+from serving.replicas import Replicas
+from serving.sealing import Sealer
+from serving.settings import GatewaySettings
+from serving.shadow import Shadows
+from serving.tables import Tables
+from serving.upstream import Upstream
+from serving.view import View
+
+
+def build_gateway(settings: GatewaySettings) -> Starlette:
+    """The gateway as an ASGI app; `app.state.desk` holds its parts. Raises StoreFault without records."""
+    tables = Tables(settings.records)
+    records = Records(tables)
+    desk = Desk(
+        settings=settings,
+        live=Live(settings.snapshot, settings.public_raw),
+        accounts=Accounts(records.spent()),
+        replicas=Replicas(settings.exchange),
+        upstream=Upstream(),
+        inflight=InFlight(settings.most_in_flight),
+        records=records,
+        metrics=Metrics(),
+    )
+    shadows = Shadows(desk)
+    sealer = Sealer(tables, settings.recorder, settings.retention, settings.seal_seconds)
+
+    def on_change(view: View) -> None:
+        desk.inflight.apply(view)
+        desk.replicas.hurry()
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        desk.live.on_change(on_change)
+        desk.live.look()
+        await desk.upstream.open()
+        records.start()
+        sealer.start()
+        watches = [
+            desk.live.watch(),
+            desk.replicas.watch(lambda: desk.live.data),
+            desk.inflight.watch(settings.stall_seconds),
+        ]
+        tasks = [asyncio.create_task(watch) for watch in watches]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await shadows.close()
+            await desk.upstream.close()
+            await asyncio.to_thread(records.close)
+            await asyncio.to_thread(sealer.close)
+            tables.close()
+
+    app = Starlette(routes=Gateway(desk, shadows).routes(), exception_handlers=ERRORS, lifespan=lifespan)
+    app.router.redirect_slashes = False
+    app.state.desk = desk
+    return app

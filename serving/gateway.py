@@ -1,0 +1,173 @@
+"""The gateway's paths. Those that a model answers are in `serving.inference`; these are the small ones around them."""
+
+import asyncio
+import time
+from ipaddress import ip_address
+from typing import Any
+
+import orjson
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from serving.desk import Desk
+from serving.endpoints import ENDPOINTS
+from serving.errors import INVALID, Refusal, failed, model_not_found, unavailable
+from serving.feedback import parse_feedback
+from serving.inference import Inference, read_body
+from serving.keys import authenticate, require
+from serving.metrics import CONTENT_TYPE
+from serving.records import keep
+from serving.shadow import Shadows
+from serving.view import Key, View
+from tunegate_core.errors import NotFound, TunegateError
+
+
+class Gateway:
+    """The handlers of the small paths, and the list of all."""
+
+    def __init__(self, desk: Desk, shadows: Shadows):
+        self._desk, self._shadows = desk, shadows
+
+    def routes(self) -> list[Route]:
+        """Every path."""
+        asked = [Route(e.path, Inference(self._desk, e, self._shadows), methods=["POST"]) for e in ENDPOINTS]
+        return [
+            *asked,
+            Route("/v1/models", self.models),
+            Route("/v1/models/{model}", self.model),
+            Route("/v1/feedback", self.feedback, methods=["POST"]),
+            Route("/livez", self.livez),
+            Route("/readyz", self.readyz),
+            Route("/metrics", self.metrics),
+        ]
+
+    async def models(self, request: Request) -> Response:
+        """The routes that this key may call."""
+        view, key = self._caller(request)
+        return told({"object": "list", "data": [card(alias) for alias in callable_by(key, view)]})
+
+    async def model(self, request: Request) -> Response:
+        """One of them."""
+        view, key = self._caller(request)
+        alias = request.path_params["model"]
+        if alias not in callable_by(key, view):
+            raise model_not_found()
+        return told(card(alias))
+
+    async def feedback(self, request: Request) -> Response:
+        """Attach feedback to an answer that was given to this key, or to any for an admin."""
+        _, key = self._caller(request)
+        require(key, "feedback")
+        settings, records = self._desk.settings, self._desk.records
+        self._desk.accounts.of(key.key_id, key.limits, time.monotonic()).admit(time.monotonic())
+        raw = await read_body(dict(request.scope["headers"]), request.receive, settings.caps.body_bytes, 15.0)
+        said = parse_feedback(raw)
+        at = time.time_ns() // 1_000_000
+        text = keep(at, said.texts, settings.redact) if said.texts else None
+        row = {"request": said.response_id, "at": at, "key_id": key.key_id, "thumb": said.thumb, "rating": said.rating}
+        try:
+            owner = await asyncio.to_thread(records.key_of, said.response_id)
+            if owner != key.key_id and "admin" not in key.scopes:
+                raise NotFound("it is another's")
+            await asyncio.to_thread(records.attach, row | {"text": text.hash if text else None}, text)
+        except NotFound:
+            message = "There is no such answer, or it was not given to this API key."
+            raise Refusal(404, "response_not_found", message, param="response_id") from None
+        return told({"object": "feedback", "response_id": said.response_id}, 201)
+
+    async def livez(self, _: Request) -> Response:
+        """The process answers."""
+        return told({"status": "ok"})
+
+    async def readyz(self, _: Request) -> Response:
+        """Whether every routed version has answered a probe on every engine."""
+        lacking = self.lacking()
+        return told({"status": "not ready" if lacking else "ok", "lacking": lacking}, 503 if lacking else 200)
+
+    async def metrics(self, request: Request) -> Response:
+        """Prometheus' page: for this machine, or a key with the scope `read`."""
+        if not is_local(request):
+            require(self._caller(request)[1], "read", "admin")
+        desk = self._desk
+        values = {
+            "tunegate_in_flight": len(desk.inflight),
+            "tunegate_engines": len(desk.replicas.known),
+            "tunegate_snapshot_epoch": desk.live.view.epoch if desk.live.view else 0,
+            "tunegate_snapshot_age_seconds": desk.live.age(),
+            "tunegate_snapshots_not_taken": desk.live.refused,
+            "tunegate_records_pending": desk.records.pending,
+            "tunegate_records_lost": desk.records.lost,
+            "tunegate_record_faults": desk.records.faults,
+        }
+        return Response(desk.metrics.page(values), media_type=CONTENT_TYPE)
+
+    def lacking(self) -> list[str]:
+        """What is not ready, in words that name no secret."""
+        desk = self._desk
+        if desk.live.view is None:
+            return ["no verified snapshot"]
+        if desk.live.is_too_old():
+            return ["the snapshot is too old"]
+        if not desk.replicas.known:
+            return ["no engine"]
+        wanted = desk.live.view.wanted()
+        lacks = [len(wanted - engine.ready) for engine in desk.replicas.known]
+        return [f"an engine lacks {lack} of the {len(wanted)} routed versions" for lack in lacks if lack]
+
+    def _caller(self, request: Request) -> tuple[View, Key]:
+        view = self._desk.view()
+        return view, authenticate(request.headers.get("authorization"), view.keys, time.time())
+
+
+def callable_by(key: Key, view: View) -> list[str]:
+    """The routes that answer this key now."""
+    return sorted(
+        alias
+        for alias, route in view.routes.items()
+        if key.may_call(alias) and route.champion is not None and not route.killed
+    )
+
+
+def card(alias: str) -> dict[str, Any]:
+    """A model as OpenAI lists it."""
+    return {"id": alias, "object": "model", "created": 0, "owned_by": "tunegate"}
+
+
+def is_local(request: Request) -> bool:
+    """Whether the caller is on this machine (a proxy on it is looked through by the server)."""
+    try:
+        return request.client is not None and ip_address(request.client.host).is_loopback
+    except ValueError:
+        return False
+
+
+def told(body: dict[str, Any], status: int = 200) -> Response:
+    """A JSON answer."""
+    return Response(orjson.dumps(body), status, media_type="application/json")
+
+
+async def on_refusal(_: Request, error: Exception) -> Response:
+    """An error of ours."""
+    refusal = error if isinstance(error, Refusal) else unavailable("unavailable", "Not now; try again in a moment.", 5)
+    headers = {name.decode(): value.decode() for name, value in refusal.headers()}
+    return Response(refusal.body(), refusal.status, headers, "application/json")
+
+
+async def on_http_error(request: Request, error: Exception) -> Response:
+    """A path or method that is not there."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    if status >= 500:
+        return await on_refusal(request, failed(status, "internal_error", "The gateway failed."))
+    code, message = {
+        404: ("unknown_url", "There is no such path."),
+        405: ("method_not_allowed", "This path knows another method."),
+    }.get(status, ("bad_request", "The request can't be read."))
+    answer = await on_refusal(request, Refusal(status, code, message, kind=INVALID))
+    if isinstance(error, HTTPException) and error.headers:
+        answer.headers.update(error.headers)
+    return answer
+
+
+ERRORS: dict[Any, Any] = {TunegateError: on_refusal, HTTPException: on_http_error, Exception: on_http_error}

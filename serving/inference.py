@@ -1,0 +1,132 @@
+"""An endpoint that a model answers: admitted, decided, forwarded and closed. Plain ASGI, since streams pass through it.
+
+The order of the checks is the order of their cost: a free place, the key, its scope, its rate, then the body.
+"""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Iterable, MutableMapping
+from typing import Any
+
+from serving.call import Call
+from serving.decide import decide
+from serving.desk import Desk
+from serving.endpoints import Endpoint
+from serving.errors import Refusal, bad_request, failed, too_large
+from serving.forward import forward
+from serving.inflight import Receive, watch_for_leaving
+from serving.keys import authenticate, require
+from serving.outlet import Outlet, Send
+from serving.quota import Amount
+from serving.sanitise import sanitise
+from serving.shadow import Shadows
+
+log = logging.getLogger(__name__)
+
+SESSION_CHARACTERS = 256
+
+
+class Inference:
+    """The ASGI app of one endpoint."""
+
+    def __init__(self, desk: Desk, endpoint: Endpoint, shadows: Shadows):
+        self._desk, self._endpoint, self._shadows = desk, endpoint, shadows
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Answer one request; every fault becomes an error object."""
+        started, request_id = time.perf_counter(), secrets.token_hex(12)
+        outlet = Outlet(send, request_id, self._endpoint.events == "typed")
+        try:
+            await self._serve(scope["headers"], receive, outlet, request_id, started)
+        except Refusal as refusal:
+            await outlet.refuse(refusal)
+        except Exception as error:  # its words may hold what was asked: they stay here
+            log.error("request %s failed in the gateway: %s at %s", request_id, type(error).__name__, _place(error))
+            await outlet.refuse(failed(500, "internal_error", "The gateway failed."))
+
+    async def _serve(
+        self, headers: Iterable[tuple[bytes, bytes]], receive: Receive, outlet: Outlet, request_id: str, started: float
+    ) -> None:
+        desk = self._desk
+        with desk.inflight.place():
+            try:
+                call = await self._admit(dict(headers), receive, request_id, started)
+            except Refusal as refusal:
+                desk.metrics.refused.labels(refusal.code).inc()
+                raise
+            with desk.closing(call), desk.inflight.cuttable(call, outlet) as entry:
+                leaving = asyncio.create_task(watch_for_leaving(receive, entry))
+                try:
+                    async with asyncio.timeout(desk.settings.deadline_seconds):
+                        await forward(desk, call, outlet)
+                except TimeoutError:
+                    raise failed(504, "deadline", "The answer took too long.") from None
+                finally:
+                    leaving.cancel()
+        self._shadows.follow(call)
+
+    async def _admit(self, headers: dict[bytes, bytes], receive: Receive, request_id: str, started: float) -> Call:
+        """Everything that is decided before an engine is asked. Raises Refusal."""
+        desk = self._desk
+        view = desk.view()
+        key = authenticate(headers.get(b"authorization", b"").decode("latin-1"), view.keys, time.time())
+        require(key, "infer")
+        account = desk.accounts.of(key.key_id, key.limits, time.monotonic())
+        account.admit(time.monotonic())
+        raw = await read_body(headers, receive, desk.settings.caps.body_bytes, desk.settings.body_seconds)
+        request = sanitise(self._endpoint, raw, desk.settings.caps)
+        session = headers.get(b"x-session-id", b"")[:SESSION_CHARACTERS].decode("latin-1")
+        unit = request.user or session or key.key_id
+        decision = decide(desk.view(), key, request.model, unit)
+        cost = desk.settings.rates.micros(decision.alias, request.most_prompt, request.most_output)
+        reservation = account.reserve(Amount(request.most_prompt + request.most_output, cost), time.monotonic())
+        call = Call(
+            endpoint=self._endpoint,
+            request=request,
+            decision=decision,
+            key_id=key.key_id,
+            unit=unit,
+            account=account,
+            reservation=reservation,
+            request_id=request_id,
+            started=started,
+        )
+        call.reading.keeps_text = desk.settings.keeps_text
+        return call
+
+
+async def read_body(headers: dict[bytes, bytes], receive: Receive, most: int, seconds: float) -> bytes:
+    """The whole body. Raises Refusal for one that is too long, compressed, too slow, or broken off."""
+    if headers.get(b"content-encoding", b"identity") != b"identity":
+        raise Refusal(415, "unsupported_encoding", "Send the body without a content encoding.")
+    told = headers.get(b"content-length", b"0")
+    if told.isdigit() and int(told) > most:
+        raise too_large(most)
+    try:
+        async with asyncio.timeout(seconds):
+            return await _read_pieces(receive, most)
+    except TimeoutError:
+        raise Refusal(408, "too_slow", f"The body did not come within {seconds:g} seconds.") from None
+
+
+async def _read_pieces(receive: Receive, most: int) -> bytes:
+    data, has_more = bytearray(), True
+    while has_more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise bad_request("The body broke off.", code="invalid_json")
+        data += message.get("body", b"")
+        has_more = message.get("more_body", False)
+        if len(data) > most:
+            raise too_large(most)
+    return bytes(data)
+
+
+def _place(error: BaseException) -> str:
+    """File and line where it was raised."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "?" if trace is None else f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}"

@@ -1,0 +1,101 @@
+"""The newest verified snapshot, taken up within a moment of its being written.
+
+The file is looked at ten times a second and read when it changed. What does not verify, or is older than what was taken
+before (also by an earlier process: the epoch is kept beside the file), is left and said so; the last verified one goes
+on. Whoever publishes touches the file whenever the ledger has confirmed that it is still the newest: a file that has
+not been touched for `max_stale_s` is stale, and the snapshot says what to do then.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from serving.view import View
+from tunegate_core.errors import IntegrityError
+from tunegate_core.snapshot import verify_snapshot
+
+LOOK_SECONDS = 0.1
+
+log = logging.getLogger(__name__)
+
+
+class Live:
+    """`view` is None until a snapshot was verified; `data` are the bytes it came in, for the replicas to verify."""
+
+    def __init__(self, path: Path, public_raw: bytes, clock: Callable[[], float] = time.time):
+        self.view: View | None = None
+        self.data = b""
+        self.refused = 0
+        self._path, self._public, self._clock = path, public_raw, clock
+        self._seen: tuple[int, int, int] | None = None
+        self._touched = 0.0
+        self._listeners: list[Callable[[View], None]] = []
+
+    def on_change(self, listener: Callable[[View], None]) -> None:
+        """Call this with each new view."""
+        self._listeners.append(listener)
+
+    def age(self) -> float:
+        """Seconds since the snapshot was last confirmed."""
+        return max(0.0, self._clock() - self._touched)
+
+    def is_too_old(self) -> bool:
+        """Whether it is stale and says that nothing may answer then."""
+        if self.view is None:
+            return True
+        staleness = self.view.staleness
+        return staleness.then == "refuse" and self.age() > staleness.max_stale_s
+
+    def look(self) -> None:
+        """Take up the file if it has changed. Quick when it has not."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            return  # the last verified snapshot goes on, and ages
+        self._touched = found.st_mtime
+        seen = (found.st_mtime_ns, found.st_size, found.st_ino)
+        if seen == self._seen:
+            return
+        self._seen = seen
+        try:
+            self._take(self._path.read_bytes())
+        except (OSError, IntegrityError) as error:
+            self.refused += 1
+            log.error("the snapshot was not taken: %s", str(error).partition("\n")[0])
+
+    async def watch(self) -> None:
+        """Look for ever."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            self.look()
+
+    def _take(self, data: bytes) -> None:
+        if data == self.data:
+            return
+        view = View.of(verify_snapshot(data, self._public, self._newest()))
+        self.view, self.data = view, data
+        self._remember(view.epoch)
+        for listener in self._listeners:
+            listener(view)
+
+    @property
+    def _memory(self) -> Path:
+        return self._path.with_suffix(".epoch")
+
+    def _newest(self) -> int:
+        with contextlib.suppress(OSError, ValueError):
+            return max(int(self._memory.read_text()), self.view.epoch if self.view else 0)
+        return self.view.epoch if self.view else 0
+
+    def _remember(self, epoch: int) -> None:
+        """A full disk does not keep a new snapshot out; this process remembers it in any case."""
+        draft = self._memory.with_suffix(f".epoch-{os.getpid()}")
+        try:
+            draft.write_text(str(epoch))
+            draft.replace(self._memory)
+        except OSError as error:
+            log.warning("the newest epoch could not be kept: %s", type(error).__name__)

@@ -1,0 +1,1 @@
+"""How the tables of request records came to be, step by step (Alembic)."""

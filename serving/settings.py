@@ -1,0 +1,49 @@
+"""Everything a gateway is given when it is built. The roof fills it; nothing here reads a file or a variable."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from serving.rates import RateCard
+from serving.records import Redact
+from serving.redact import redact
+from serving.replicas import Exchange
+from serving.sanitise import Caps
+from serving.sealing import Retention
+from tunegate_core.ports import Recorder
+
+
+@dataclass(frozen=True)
+class ShadowBudget:
+    """What shadow requests may take of the engines."""
+
+    tokens_per_minute: int = 20_000
+    at_once: int = 2
+
+
+@dataclass(frozen=True)
+class GatewaySettings:
+    """`snapshot` is the signed file, `public_raw` the ledger's raw public key, `records` the records' SQLite file.
+
+    `exchange` gives the engines for the newest snapshot; `recorder` appends events to the ledger. With `is_vllm` the
+    engines are sent two fields of vLLM's own: usage with each chunk, so that cut streams are charged exactly, and a
+    cache salt for each key, so that nobody can learn another's prompts from how fast they are read.
+    """
+
+    snapshot: Path
+    public_raw: bytes
+    records: Path
+    exchange: Exchange
+    recorder: Recorder
+    caps: Caps = field(default_factory=Caps)
+    rates: RateCard = field(default_factory=RateCard)
+    shadows: ShadowBudget = field(default_factory=ShadowBudget)
+    retention: Retention = field(default_factory=Retention)
+    keeps_text: bool = False
+    redact: Redact = redact
+    is_vllm: bool = True
+    most_in_flight: int = 256
+    body_seconds: float = 15.0  # to read a request
+    load_seconds: float = 30.0  # to wait for an engine that is loading a version
+    stall_seconds: float = 30.0  # for which a caller may not take what it is sent
+    deadline_seconds: float = 600.0
+    seal_seconds: float = 60.0

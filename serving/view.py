@@ -1,0 +1,72 @@
+"""A verified snapshot, put in order for looking things up: made once when it arrives, read by every request."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from tunegate_core.snapshot import Grant, KeyGrant, Limits, Route, Scope, Snapshot, Staleness, engine_name
+
+
+@dataclass(frozen=True)
+class Key:
+    """An API key as it is checked. `expires`: seconds since 1970, None for never; `models`: None for all."""
+
+    key_id: str
+    secret_sha256: str
+    scopes: frozenset[Scope]
+    models: frozenset[str] | None
+    expires: float | None
+    limits: Limits
+
+    def may_call(self, alias: str) -> bool:
+        """Whether the key's list of models allows this route."""
+        return self.models is None or alias in self.models
+
+
+@dataclass(frozen=True)
+class View:
+    """What requests are decided by. `names` gives the engine's name of each granted version."""
+
+    epoch: int
+    routes: Mapping[str, Route]
+    grants: Mapping[str, Grant]
+    names: Mapping[str, str]
+    keys: Mapping[str, Key]
+    routed: frozenset[str]  # versions that some route names: those an engine has loaded
+    staleness: Staleness
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> "View":
+        """The view of a snapshot that was verified before."""
+        routes = snapshot.route_by_alias()
+        grants = snapshot.grant_by_subject()
+        named = {part for route in snapshot.routes for part in (route.champion, route.canary, route.shadow) if part}
+        return cls(
+            epoch=snapshot.epoch,
+            routes=routes,
+            grants=grants,
+            names={subject: engine_name(grant) for subject, grant in grants.items()},
+            keys={key.key_id: _key(key) for key in snapshot.keys},
+            routed=frozenset(named),
+            staleness=snapshot.staleness,
+        )
+
+    def wanted(self) -> frozenset[str]:
+        """The engine's names of all versions that some route names."""
+        return frozenset(self.names[subject] for subject in self.routed)
+
+    def still_answers(self, alias: str, subject: str, key_id: str) -> bool:
+        """Whether an answer that was begun may go on: not killed, not revoked, the key still valid."""
+        route = self.routes.get(alias)
+        return subject in self.grants and key_id in self.keys and not (route is not None and route.killed)
+
+
+def _key(key: KeyGrant) -> Key:
+    return Key(
+        key_id=key.key_id,
+        secret_sha256=key.secret_sha256,
+        scopes=frozenset(key.scopes),
+        models=None if key.models is None else frozenset(key.models),
+        expires=None if key.expires is None else datetime.fromisoformat(key.expires).timestamp(),
+        limits=key.limits,
+    )

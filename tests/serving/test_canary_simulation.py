@@ -1,0 +1,198 @@
+"""Whole canaries on simulated traffic: equal ones are rolled back in at most alpha of runs, worse ones soon.
+
+The larger runs are marked slow and print what docs/canary.md tells (`pytest -m slow -s` on this file).
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pytest
+
+from serving.canary.decision import Decision
+from serving.canary.observation import Observation
+from serving.canary.watch import Watch
+from tunegate_core.config.schema import CanaryBlock, StageBlock
+
+LOOK_SECONDS = 60
+Harm = Callable[[Observation, np.random.Generator], Observation]
+
+
+def unharmed(seen: Observation, rng: np.random.Generator) -> Observation:
+    """The canary is the champion under another name."""
+    return seen
+
+
+@dataclass
+class Traffic:
+    """Callers that differ: how often they come (a few make most requests), how often they meet errors, how long theirs
+    take. Load rises and falls, and with it times and errors. `concentration`: below 1 callers are all of one kind or
+    the other; `is_unit_known`: whether observations say who came."""
+
+    rng: np.random.Generator
+    units: int = 3000
+    per_second: float = 2.0
+    zipf: float = 0.8
+    bad: float = 0.02
+    concentration: float = 1.0
+    harm: Harm = unharmed
+    is_unit_known: bool = True
+    clock: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        weights = 1 / np.arange(1, self.units + 1) ** self.zipf
+        self.activity = np.cumsum(weights / weights.sum())
+        self.bucket = self.rng.random(self.units) * 10_000
+        a = self.concentration
+        self.proneness = self.rng.beta(self.bad * a, (1 - self.bad) * a, (self.units, 4))
+        self.slowness = self.rng.lognormal(sigma=0.5, size=self.units)
+
+    def minute(self, weight_bp: int) -> Iterator[Observation]:
+        """The requests of the next minute."""
+        rng, n = self.rng, int(self.rng.poisson(self.per_second * LOOK_SECONDS))
+        times = np.sort(self.clock + LOOK_SECONDS * rng.random(n))
+        who = np.minimum(np.searchsorted(self.activity, rng.random(n)), self.units - 1)
+        load = 1 + np.sin(times / 3000) ** 2
+        bad = rng.random((n, 4)) < np.minimum(self.proneness[who] * load[:, None], 1)
+        first = 200 * load * self.slowness[who] * rng.lognormal(sigma=0.3, size=n)
+        between = 20 * load * rng.lognormal(sigma=0.2, size=n)
+        thumb = np.where(rng.random(n) < 0.05, np.where(rng.random(n) < 0.2, -1, 1), 0)
+        for at in range(n):
+            seen = Observation(
+                arm="canary" if self.bucket[who[at]] < weight_bp else "champion",
+                at=float(times[at]),
+                unit=f"u{who[at]}" if self.is_unit_known else None,
+                ok=not bad[at, 0],
+                ttft_ms=float(first[at]),
+                itl_ms=float(between[at]),
+                refused=bool(bad[at, 1]),
+                empty=bool(bad[at, 2]),
+                truncated=bool(bad[at, 3]),
+                thumb=int(thumb[at]) or None,
+            )
+            yield self.harm(seen, rng) if seen.arm == "canary" else seen
+        self.clock += LOOK_SECONDS
+
+
+def run(rules: CanaryBlock, traffic: Traffic) -> Decision:
+    """A canary from its first stage to its end, looked at every minute: the decision that ended it."""
+    watch = Watch(rules, round(rules.stages[0].percent * 100), traffic.clock)
+    weight = round(rules.stages[0].percent * 100)
+    while True:
+        for seen in traffic.minute(weight):
+            watch.see(seen)
+        decision = watch.decide(traffic.clock)
+        if decision.action in ("rollback", "pause") or decision.to_bp == 10_000:
+            return decision
+        if decision.action == "advance":
+            weight = decision.to_bp
+            watch = Watch(rules, weight, traffic.clock)
+
+
+def seconds_to_rollback(rules: CanaryBlock, traffic: Traffic) -> float:
+    """From the canary's first request until it has no weight; infinite when that did not come."""
+    return traffic.clock if run(rules, traffic).action == "rollback" else math.inf
+
+
+def stages(percents: tuple[float, ...], minutes: float, samples: int = 100, most: float = 600) -> CanaryBlock:
+    """Rules with some stages, all alike."""
+    kept = tuple(
+        StageBlock(percent=percent, min_minutes=minutes, min_samples=samples, max_minutes=most) for percent in percents
+    )
+    return CanaryBlock(stages=kept, tolerance=0)
+
+
+def slower(factor: float) -> Harm:
+    """The first token comes later."""
+    return lambda seen, _: replace(seen, ttft_ms=(seen.ttft_ms or 0) * factor)
+
+
+def failing(share: float) -> Harm:
+    """More requests fail."""
+    return lambda seen, rng: replace(seen, ok=bool(seen.ok and rng.random() >= share))
+
+
+def disliked(share: float) -> Harm:
+    """Some who would have said "good" say "bad"."""
+    return lambda seen, rng: replace(seen, thumb=-1 if seen.thumb and rng.random() < share else seen.thumb)
+
+
+def told(name: str, hits: int, runs: int) -> str:
+    """A share with its Monte Carlo error (one standard error, of the Wilson centre so that it is never 0)."""
+    centre = (hits + 2) / (runs + 4)
+    return f"{name}: {hits}/{runs} = {hits / runs:.2%} +- {math.sqrt(centre * (1 - centre) / runs):.2%}"
+
+
+def test_equal_canaries_are_kept() -> None:
+    ended = Counter(run(stages((10, 25, 50), minutes=10), Traffic(np.random.default_rng(at))).action for at in range(6))
+    assert ended["rollback"] == 0
+
+
+@pytest.mark.parametrize("harm", [slower(2.0), failing(0.3), failing(1.0)])
+def test_worse_canaries_are_rolled_back(harm: Harm) -> None:
+    for at in range(3):
+        assert (
+            seconds_to_rollback(stages((10, 25, 50), minutes=10), Traffic(np.random.default_rng(at), harm=harm)) < 1800
+        )
+
+
+def test_no_traffic_is_no_success() -> None:
+    quiet = Traffic(np.random.default_rng(1), per_second=0.01)
+    assert run(stages((10, 25, 50), minutes=10, most=60), quiet).action == "pause"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("callers alike", {"concentration": 1000.0, "zipf": 0.0}),
+        ("callers differ", {}),
+        ("callers all good or all bad", {"concentration": 0.05, "bad": 0.1}),
+    ],
+)
+def test_false_rollbacks(name: str, options: dict[str, float]) -> None:
+    """Three stages of an hour at two requests a second; nothing is forgiven (tolerance 0)."""
+    runs, rules = 300, stages((10, 25, 50), minutes=60)
+    ended = Counter(run(rules, Traffic(np.random.default_rng(at), **options)).action for at in range(runs))
+    print(f"\n{told(f'equal canary, {name}, rolled back', ended['rollback'], runs)}; {dict(ended)}")
+    assert ended["rollback"] / runs <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / runs)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_callers_that_are_not_told_apart() -> None:
+    """What counting a caller once is for: without it a few callers decide."""
+    runs, rules, options = 100, stages((10, 25, 50), minutes=60), {"concentration": 0.05, "bad": 0.1}
+    rolled = {}
+    for is_known in (True, False):
+        traffics = (Traffic(np.random.default_rng(at), is_unit_known=is_known, **options) for at in range(runs))
+        rolled[is_known] = sum(run(rules, traffic).action == "rollback" for traffic in traffics)
+        print(f"\n{told(f'equal canary, callers known: {is_known}, rolled back', rolled[is_known], runs)}")
+    assert rolled[True] / runs <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / runs)
+    assert rolled[False] > 3 * rolled[True]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(
+    ("name", "harm", "minutes"),
+    [
+        ("all requests fail", failing(1.0), 5),
+        ("20 % more fail", failing(0.2), 30),
+        ("5 % more fail", failing(0.05), 240),
+        ("first token 2 x", slower(2.0), 20),
+        ("first token 1.3 x", slower(1.3), 240),
+        ("half of the thumbs turn down", disliked(0.5), 600),
+    ],
+)
+def test_detection_delay(name: str, harm: Harm, minutes: float) -> None:
+    """The default rules, 3,000 callers, two requests a second."""
+    runs, rules = 60, CanaryBlock()
+    found = np.array([seconds_to_rollback(rules, Traffic(np.random.default_rng(at), harm=harm)) for at in range(runs)])
+    middle, late = np.quantile(found, [0.5, 0.9], method="higher") / 60
+    hits = int(np.isfinite(found).sum())
+    print(f"\n{told(name, hits, runs)} rolled back; median {middle:.0f} min, 90 % by {late:.0f} min")
+    assert middle <= minutes

@@ -1,0 +1,47 @@
+"""The server under the gateway gives up on callers that send slowly or too much."""
+
+import socket
+
+import pytest
+
+from serving.http import HEADER_BYTES
+from tests.serving.conftest import Running, World
+
+
+def connect(gateway: Running) -> socket.socket:
+    """A plain connection."""
+    opened = socket.create_connection(("127.0.0.1", int(gateway.url.rpartition(":")[2])))
+    opened.settimeout(5)
+    return opened
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Slow: "])
+def test_a_head_that_does_not_come_is_not_waited_for(world: World, sent: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.http.HEADER_SECONDS", 0.1)
+    with world.gateway() as gateway, connect(gateway) as slow:
+        slow.sendall(sent)
+        assert slow.recv(100) == b""
+
+
+def test_the_head_of_a_second_request_is_not_waited_for_either(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.http.HEADER_SECONDS", 0.2)
+    with world.gateway() as gateway, connect(gateway) as slow:
+        slow.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert slow.recv(4096).startswith(b"HTTP/1.1 200")
+        slow.sendall(b"GET /livez HTTP/1.1\r\nX-Slow: ")
+        assert slow.recv(100) == b""
+
+
+def test_a_head_that_is_too_long_is_not_read(world: World) -> None:
+    with world.gateway() as gateway, connect(gateway) as loud:
+        loud.sendall(b"GET /livez HTTP/1.1\r\n" + b"X-Long: " + b"x" * HEADER_BYTES + b"\r\n" * 2)
+        try:
+            assert loud.recv(100) == b""
+        except ConnectionResetError:
+            pass
+        assert gateway.http.get("/livez").status_code == 200
+
+
+def test_the_server_does_not_tell_what_it_is(world: World) -> None:
+    with world.gateway() as gateway:
+        assert "server" not in gateway.http.get("/livez").headers

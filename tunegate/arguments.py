@@ -1,0 +1,10 @@
+"""Arguments and options that several verbs share."""
+
+from typing import Annotated
+
+import typer
+
+Version = Annotated[str, typer.Argument(metavar="NAME@N", help="A candidate or release.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value for scripts.")]
+Route = Annotated[str, typer.Argument(metavar="ROUTE", help="The name that callers use.")]
+Note = Annotated[str | None, typer.Option("--reason", help="Why; kept as erasable text under a salted commitment.")]

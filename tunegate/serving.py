@@ -1,0 +1,157 @@
+"""An endpoint over what was released: replicas under Ray with the gateway in front, or the gateway alone.
+
+The gateway runs in this process and in the only event loop of it; the ledger is written to from its threads, and read
+again every few seconds, so that a snapshot says how long ago it was still the newest.
+"""
+
+import contextlib
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from serving.app import build_gateway
+from serving.engine import EngineSettings
+from serving.fleet import Scale, deployed
+from serving.http import gateway_server
+from serving.rates import MILLION, Rate, RateCard
+from serving.replica import ReplicaSettings
+from serving.replicas import Exchange
+from serving.sanitise import Caps
+from serving.sealing import Retention
+from serving.settings import GatewaySettings
+from serving.static import StaticUpstreams
+from tunegate.house import House
+from tunegate.publishing import publish, snapshot_file
+from tunegate_core.config.endpoint import Endpoint
+from tunegate_core.errors import BadInput, TunegateError
+from tunegate_core.proof.keys import parse_public_key
+from tunegate_core.snapshot import Grant, Snapshot
+
+CONFIRM_SECONDS = 5.0
+DEFAULT_RATE = "default"
+
+log = logging.getLogger(__name__)
+
+
+def serve(house: House, endpoint: Endpoint, host: str, port: int) -> None:
+    """Replicas and gateway until Ctrl-C or SIGTERM; then everything is drained and ended.
+
+    Raises BadInput when no route answers, ResourcesUnavailable when replicas can't be placed.
+    """
+    grants = _granted(publish(house))
+    house.progress("starting the engine", 0, 1)
+    with deployed(_replica(house, endpoint, grants), _scale(endpoint), house.address) as fleet:
+        house.progress("starting the engine", 1, 1)
+        _run(house, endpoint, fleet.exchange, host, port, is_vllm=True)
+
+
+def gateway(house: House, endpoint: Endpoint, upstreams: Sequence[str], key: str, host: str, port: int) -> None:
+    """The gateway alone, in front of engines that somebody else runs, until Ctrl-C or SIGTERM."""
+    publish(house)
+    static = StaticUpstreams(upstreams, key, _public(house))
+    _run(house, endpoint, static.exchange, host, port, is_vllm=False)
+
+
+def _run(house: House, endpoint: Endpoint, exchange: Exchange, host: str, port: int, is_vllm: bool) -> None:
+    settings = GatewaySettings(
+        snapshot=snapshot_file(house),
+        public_raw=_public(house),
+        records=house.home / "serving" / "requests.sqlite",
+        exchange=exchange,
+        recorder=_recorder(house),
+        caps=Caps(context_tokens=endpoint.engine.max_length),
+        rates=_rates(endpoint),
+        retention=Retention(text_days=endpoint.records.text_days, row_days=endpoint.records.days),
+        keeps_text=endpoint.records.text,
+        is_vllm=is_vllm,
+        most_in_flight=endpoint.most_in_flight,
+    )
+    server = gateway_server(build_gateway(settings), host, port)
+    # uvicorn ends in order, then raises the signal that it was ended by.
+    with _confirming(house), contextlib.suppress(KeyboardInterrupt, SystemExit):
+        server.run()
+
+
+def _granted(snapshot: Snapshot) -> list[Grant]:
+    """The versions that routes name; all of one base."""
+    granted = snapshot.grant_by_subject()
+    named = [part for route in snapshot.routes for part in (route.champion, route.canary, route.shadow) if part]
+    grants = [granted[subject] for subject in dict.fromkeys(named)]
+    bases = sorted({grant.base for grant in grants})
+    if not grants:
+        raise BadInput("no route points to a release, so nothing may answer; expected one from 'tunegate release'")
+    if len(bases) > 1:
+        raise BadInput(
+            f"the routes need {len(bases)} bases ({', '.join(bases)}); one endpoint serves one; kill a route"
+        )
+    return grants
+
+
+def _replica(house: House, endpoint: Endpoint, grants: list[Grant]) -> ReplicaSettings:
+    from finetune.limits import served_rank
+
+    engine = endpoint.engine
+    return ReplicaSettings(
+        store=house.store_url,
+        base=grants[0].base,
+        public=_public(house),
+        cache=str(house.home / "serving"),
+        engine=EngineSettings(
+            max_length=engine.max_length,
+            max_sequences=engine.max_sequences,
+            max_adapters=engine.max_adapters,
+            max_rank=max(served_rank(grant.rank) for grant in grants),
+            dtype=engine.dtype,
+            tensor_parallel=engine.tensor_parallel,
+            memory_share=engine.memory_share,
+            kv_cache_gib=engine.kv_cache_gib,
+            compiled=engine.compiled,
+        ),
+    )
+
+
+def _scale(endpoint: Endpoint) -> Scale:
+    scale = endpoint.scale
+    return Scale(replicas=scale.replicas, cpus=scale.cpus_per_replica, gpus=scale.gpus_per_replica)
+
+
+def _rates(endpoint: Endpoint) -> RateCard:
+    cards = {
+        name: Rate(round(rate.prompt * MILLION), round(rate.output * MILLION)) for name, rate in endpoint.rates.items()
+    }
+    return RateCard(default=cards.pop(DEFAULT_RATE, Rate()), by_alias=cards)
+
+
+def _recorder(house: House) -> Any:
+    def record(kind: str, body: dict[str, Any]) -> None:
+        house.ledger.append(kind, body)
+        house.ledger.checkpoint()
+
+    return record
+
+
+def _public(house: House) -> bytes:
+    return parse_public_key(house.public_key)
+
+
+@contextmanager
+def _confirming(house: House) -> Iterator[None]:
+    """Look at the ledger every few seconds; while it is away, the snapshot's file ages."""
+    stop = threading.Event()
+
+    def confirm() -> None:
+        while not stop.wait(CONFIRM_SECONDS):
+            try:
+                publish(house)
+            except TunegateError as error:
+                log.warning("the ledger could not confirm what may answer: %s", str(error).partition("\n")[0])
+
+    thread = threading.Thread(target=confirm, name="confirming", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(timeout=10)

@@ -1,0 +1,64 @@
+"""How an endpoint is run: engine, scale, limits and records. What may answer is said in the ledger, not here."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from tunegate_core.config.loading import load_yaml, validate
+from tunegate_core.config.schema import Block
+from tunegate_core.errors import ConfigError
+
+
+class EngineBlock(Block):
+    """vLLM, the same for every replica."""
+
+    max_length: int = Field(default=2048, ge=128, description="Tokens of prompt and answer together.")
+    max_sequences: int = Field(default=64, ge=1, description="Requests that are computed at once.")
+    max_adapters: int = Field(default=8, ge=1, description="Adapters that are in memory at once.")
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
+        default="auto", description="auto: the base's own."
+    )
+    tensor_parallel: int = Field(default=1, ge=1, description="GPUs that one replica's model is split over.")
+    memory_share: float = Field(default=0.9, gt=0, lt=1, description="Share of a GPU's memory that is taken.")
+    kv_cache_gib: int = Field(default=2, ge=1, description="Memory for keys and values on CPU.")
+    compiled: bool = Field(default=False, description="Compile at start: a minute more to start, faster on a GPU.")
+
+
+class ScaleBlock(Block):
+    """How many replicas Ray places."""
+
+    replicas: int = Field(default=1, ge=1, description="Replicas that are always there.")
+    cpus_per_replica: float = Field(default=1, ge=0, description="CPUs that Ray reserves for each.")
+    gpus_per_replica: float = Field(default=0, ge=0, description="GPUs that Ray reserves for each.")
+
+
+class RateBlock(Block):
+    """What tokens cost, in the currency of the budgets, for a million."""
+
+    prompt: float = Field(default=0, ge=0, description="For a million prompt tokens.")
+    output: float = Field(default=0, ge=0, description="For a million tokens of answers.")
+
+
+class RecordsBlock(Block):
+    """What is kept of requests. Prompts and answers only where it is said so, redacted."""
+
+    text: bool = Field(default=False, description="Keep prompts and answers, redacted.")
+    text_days: int = Field(default=30, ge=1, description="Days after which kept text is deleted.")
+    days: int = Field(default=365, ge=1, description="Days after which records are deleted.")
+
+
+class Endpoint(Block):
+    """An endpoint config; every key may be left out."""
+
+    engine: EngineBlock = EngineBlock()
+    scale: ScaleBlock = ScaleBlock()
+    records: RecordsBlock = RecordsBlock()
+    rates: dict[str, RateBlock] = Field(default={}, description="By route; `default` for all others.")
+    most_in_flight: int = Field(default=256, ge=1, description="Requests at once; more are answered 503.")
+
+
+def load_endpoint(path: Path) -> Endpoint:
+    """Read and check an endpoint config. Raises ConfigError."""
+    raw, lines = load_yaml(path, ConfigError)
+    return validate(Endpoint, raw or {}, lines, path, ConfigError)
