@@ -27,7 +27,12 @@ from typing import Any
 
 FIRST_S, GAP_S, WORDS = 0.05, 0.01, 32
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
-QUESTION = {"model": "bot", "messages": [{"role": "user", "content": "What is the capital of France?"}], "stream": True}
+QUESTION = {
+    "model": "bot",
+    "messages": [{"role": "user", "content": "What is the capital of France?"}],
+    "stream": True,
+    "stream_options": {"include_usage": True},  # the gateway asks for it in any case: one more event
+}
 GATEWAY_CORE, OTHER_CORE = 0, 1
 
 

@@ -6,18 +6,21 @@ from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 
+from serving.batch.worker import Batches
 from serving.desk import Desk
-from serving.gateway import ERRORS, Gateway
+from serving.gateway import Gateway
 from serving.inflight import InFlight
 from serving.live import Live
 from serving.metrics import Metrics
 from serving.quota import Accounts
 from serving.records import Records
 from serving.replicas import Replicas
+from serving.replies import ERRORS
 from serving.sealing import Sealer
 from serving.settings import GatewaySettings
 from serving.shadow import Shadows
 from serving.tables import Tables
+from serving.telemetry import Telemetry
 from serving.upstream import Upstream
 from serving.view import View
 
@@ -35,8 +38,10 @@ def build_gateway(settings: GatewaySettings) -> Starlette:
         inflight=InFlight(settings.most_in_flight),
         records=records,
         metrics=Metrics(),
+        telemetry=Telemetry(settings.telemetry, tables) if settings.telemetry is not None else None,
     )
     shadows = Shadows(desk)
+    batches = Batches(desk, tables, settings.records.parent / "files")
     sealer = Sealer(tables, settings.recorder, settings.retention, settings.seal_seconds)
 
     def on_change(view: View) -> None:
@@ -50,10 +55,13 @@ def build_gateway(settings: GatewaySettings) -> Starlette:
         await desk.upstream.open()
         records.start()
         sealer.start()
+        if desk.telemetry is not None:
+            desk.telemetry.start()
         watches = [
             desk.live.watch(),
             desk.replicas.watch(lambda: desk.live.data),
             desk.inflight.watch(settings.stall_seconds),
+            batches.work(),
         ]
         tasks = [asyncio.create_task(watch) for watch in watches]
         try:
@@ -66,9 +74,11 @@ def build_gateway(settings: GatewaySettings) -> Starlette:
             await desk.upstream.close()
             await asyncio.to_thread(records.close)
             await asyncio.to_thread(sealer.close)
+            if desk.telemetry is not None:
+                await asyncio.to_thread(desk.telemetry.close)
             tables.close()
 
-    app = Starlette(routes=Gateway(desk, shadows).routes(), exception_handlers=ERRORS, lifespan=lifespan)
+    app = Starlette(routes=Gateway(desk, shadows, batches).routes(), exception_handlers=ERRORS, lifespan=lifespan)
     app.router.redirect_slashes = False
     app.state.desk = desk
     return app

@@ -5,18 +5,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import orjson
+
 from serving.call import Call
 from serving.decide import decide
 from serving.errors import Refusal, unavailable
 from serving.inflight import InFlight
+from serving.keys import authenticate
 from serving.live import Live
 from serving.metrics import Metrics
 from serving.quota import Accounts, Amount
 from serving.records import Records, keep
 from serving.replicas import Replicas
 from serving.settings import GatewaySettings
+from serving.telemetry import Telemetry
+from serving.told import PARAMETERS, Told
 from serving.upstream import Upstream
-from serving.view import View
+from serving.view import Key, View
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,7 @@ class Desk:
     inflight: InFlight
     records: Records
     metrics: Metrics
+    telemetry: Telemetry | None
 
     def view(self) -> View:
         """What to decide by. Raises Refusal (503) without a snapshot, or with one that is too old to be used."""
@@ -38,6 +44,11 @@ class Desk:
         if view is None or self.live.is_too_old():
             raise unavailable("not_ready", "What may answer is not known at present.", retry_after=5)
         return view
+
+    def caller(self, header: str | None) -> tuple[View, Key]:
+        """Who sent this Authorization header, and the view it was decided by. Raises Refusal."""
+        view = self.view()
+        return view, authenticate(header, view.keys, time.time())
 
     def decide_again(self, call: Call) -> None:
         """The engine does not know the version: the routes may have changed meanwhile. Raises Refusal."""
@@ -67,8 +78,12 @@ class Desk:
         call.account.settle(call.reservation, used, time.monotonic())
         row, text = call.row(), None
         if call.reading.keeps_text:
-            said = {"prompt": str(call.request.body[call.endpoint.prompt]), "answer": "".join(call.reading.text)}
+            prompt = orjson.dumps(call.request.body[call.endpoint.prompt]).decode()
+            said = {"prompt": prompt, "answer": "".join(call.reading.text)}
             text = keep(call.at, said, self.settings.redact)
             row["text"] = text.hash
         self.records.put(row, text)
+        if self.telemetry is not None:
+            asked = {name: call.request.body[name] for name in PARAMETERS if name in call.request.body}
+            self.telemetry.put(Told(row, asked, text))
         self.metrics.ended(call)

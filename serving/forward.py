@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from serving.answers import rename
+from serving.board import Status
 from serving.call import Call
 from serving.desk import Desk
 from serving.errors import Refusal, bad_request, failed, unavailable
@@ -30,27 +31,39 @@ _CONTEXT = re.compile(r"maximum context length is (\d+) tokens|max_(?:model_len|
 async def forward(desk: Desk, call: Call, sink: Sink) -> None:
     """Answer the call into `sink`. Raises Refusal."""
     for attempt in range(ATTEMPTS):
-        view = desk.live.view
-        is_loaded_by_someone = view is not None and call.decision.subject in view.routed
-        engine = await desk.replicas.find(call.decision.name, desk.settings.load_seconds * is_loaded_by_someone)
+        engine = await desk.replicas.find(call.decision.name, _patience(desk, call))
         if engine is None:
             raise unavailable("model_not_loaded", "No engine has this version loaded at present.", retry_after=5)
-        body = engine_body(call, desk.settings.is_vllm)
-        call.asked = time.perf_counter()
         try:
-            request_id = f"{call.request_id}-{attempt}"
-            with desk.replicas.using(engine):
-                async with desk.upstream.post(engine, call.endpoint.path, body, request_id) as answer:
-                    if answer.status == 200:
-                        return await (_stream if answer.is_stream else _whole)(call, answer, sink)
-                    if answer.status != 404:
-                        raise _refusal(answer.status, await answer.read())
+            if await _ask(desk, call, sink, engine, f"{call.request_id}-{attempt}"):
+                return
             await _decide_again(desk, call)
         except UpstreamLost:
             if sink.has_begun:
                 raise failed(502, "engine_lost", "The engine went away before the answer was complete.") from None
             desk.replicas.lose(engine)
     raise unavailable("engine_lost", "No engine could answer; try again in a moment.", retry_after=1)
+
+
+async def _ask(desk: Desk, call: Call, sink: Sink, engine: Status, request_id: str) -> bool:
+    """Ask one engine; False when it does not know the version. Raises Refusal, or UpstreamLost."""
+    body = engine_body(call, desk.settings.is_vllm)
+    call.asked = time.perf_counter()
+    with desk.replicas.using(engine):
+        async with desk.upstream.post(engine, call.endpoint.path, body, request_id) as answer:
+            if answer.status == 404:
+                return False
+            if answer.status != 200:
+                raise _refusal(answer.status, await answer.read())
+            await (_stream if call.request.is_stream else _whole)(call, answer, sink)
+            return True
+
+
+def _patience(desk: Desk, call: Call) -> float:
+    """Seconds to wait for an engine that is loading the version: none where nobody loads it, or places are scarce."""
+    view = desk.live.view
+    is_being_loaded = view is not None and call.decision.subject in view.routed
+    return desk.settings.load_seconds if is_being_loaded and not desk.inflight.is_busy else 0.0
 
 
 def engine_body(call: Call, is_vllm: bool) -> bytes:
@@ -96,6 +109,8 @@ async def _whole(call: Call, answer: Answer, sink: Sink) -> None:
 
 
 async def _stream(call: Call, answer: Answer, sink: Sink) -> None:
+    if not answer.is_stream:
+        raise failed(502, "bad_answer", "The engine did not answer in a stream.")
     events, turn = Events(), _typed if call.endpoint.events == "typed" else _chunk
     async for piece in answer.pieces():
         now = time.perf_counter()

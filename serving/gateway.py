@@ -5,36 +5,38 @@ import time
 from ipaddress import ip_address
 from typing import Any
 
-import orjson
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from serving.batch.paths import BatchPaths
+from serving.batch.worker import Batches
 from serving.desk import Desk
 from serving.endpoints import ENDPOINTS
-from serving.errors import INVALID, Refusal, failed, model_not_found, unavailable
+from serving.errors import Refusal, model_not_found
 from serving.feedback import parse_feedback
 from serving.inference import Inference, read_body
-from serving.keys import authenticate, require
+from serving.keys import require
 from serving.metrics import CONTENT_TYPE
 from serving.records import keep
+from serving.replies import told
 from serving.shadow import Shadows
 from serving.view import Key, View
-from tunegate_core.errors import NotFound, TunegateError
+from tunegate_core.errors import NotFound
 
 
 class Gateway:
     """The handlers of the small paths, and the list of all."""
 
-    def __init__(self, desk: Desk, shadows: Shadows):
-        self._desk, self._shadows = desk, shadows
+    def __init__(self, desk: Desk, shadows: Shadows, batches: Batches):
+        self._desk, self._shadows, self._batches = desk, shadows, batches
 
     def routes(self) -> list[Route]:
         """Every path."""
         asked = [Route(e.path, Inference(self._desk, e, self._shadows), methods=["POST"]) for e in ENDPOINTS]
         return [
             *asked,
+            *BatchPaths(self._desk, self._batches).routes(),
             Route("/v1/models", self.models),
             Route("/v1/models/{model}", self.model),
             Route("/v1/feedback", self.feedback, methods=["POST"]),
@@ -45,12 +47,12 @@ class Gateway:
 
     async def models(self, request: Request) -> Response:
         """The routes that this key may call."""
-        view, key = self._caller(request)
+        view, key = self._desk.caller(request.headers.get("authorization"))
         return told({"object": "list", "data": [card(alias) for alias in callable_by(key, view)]})
 
     async def model(self, request: Request) -> Response:
         """One of them."""
-        view, key = self._caller(request)
+        view, key = self._desk.caller(request.headers.get("authorization"))
         alias = request.path_params["model"]
         if alias not in callable_by(key, view):
             raise model_not_found()
@@ -58,7 +60,7 @@ class Gateway:
 
     async def feedback(self, request: Request) -> Response:
         """Attach feedback to an answer that was given to this key, or to any for an admin."""
-        _, key = self._caller(request)
+        _, key = self._desk.caller(request.headers.get("authorization"))
         require(key, "feedback")
         settings, records = self._desk.settings, self._desk.records
         self._desk.accounts.of(key.key_id, key.limits, time.monotonic()).admit(time.monotonic())
@@ -89,7 +91,7 @@ class Gateway:
     async def metrics(self, request: Request) -> Response:
         """Prometheus' page: for this machine, or a key with the scope `read`."""
         if not is_local(request):
-            require(self._caller(request)[1], "read", "admin")
+            require(self._desk.caller(request.headers.get("authorization"))[1], "read", "admin")
         desk = self._desk
         values = {
             "tunegate_in_flight": len(desk.inflight),
@@ -100,6 +102,7 @@ class Gateway:
             "tunegate_records_pending": desk.records.pending,
             "tunegate_records_lost": desk.records.lost,
             "tunegate_record_faults": desk.records.faults,
+            "tunegate_spans_lost": desk.telemetry.lost if desk.telemetry is not None else 0,
         }
         return Response(desk.metrics.page(values), media_type=CONTENT_TYPE)
 
@@ -115,10 +118,6 @@ class Gateway:
         wanted = desk.live.view.wanted()
         lacks = [len(wanted - engine.ready) for engine in desk.replicas.known]
         return [f"an engine lacks {lack} of the {len(wanted)} routed versions" for lack in lacks if lack]
-
-    def _caller(self, request: Request) -> tuple[View, Key]:
-        view = self._desk.view()
-        return view, authenticate(request.headers.get("authorization"), view.keys, time.time())
 
 
 def callable_by(key: Key, view: View) -> list[str]:
@@ -141,33 +140,3 @@ def is_local(request: Request) -> bool:
         return request.client is not None and ip_address(request.client.host).is_loopback
     except ValueError:
         return False
-
-
-def told(body: dict[str, Any], status: int = 200) -> Response:
-    """A JSON answer."""
-    return Response(orjson.dumps(body), status, media_type="application/json")
-
-
-async def on_refusal(_: Request, error: Exception) -> Response:
-    """An error of ours."""
-    refusal = error if isinstance(error, Refusal) else unavailable("unavailable", "Not now; try again in a moment.", 5)
-    headers = {name.decode(): value.decode() for name, value in refusal.headers()}
-    return Response(refusal.body(), refusal.status, headers, "application/json")
-
-
-async def on_http_error(request: Request, error: Exception) -> Response:
-    """A path or method that is not there."""
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    if status >= 500:
-        return await on_refusal(request, failed(status, "internal_error", "The gateway failed."))
-    code, message = {
-        404: ("unknown_url", "There is no such path."),
-        405: ("method_not_allowed", "This path knows another method."),
-    }.get(status, ("bad_request", "The request can't be read."))
-    answer = await on_refusal(request, Refusal(status, code, message, kind=INVALID))
-    if isinstance(error, HTTPException) and error.headers:
-        answer.headers.update(error.headers)
-    return answer
-
-
-ERRORS: dict[Any, Any] = {TunegateError: on_refusal, HTTPException: on_http_error, Exception: on_http_error}

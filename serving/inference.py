@@ -10,16 +10,15 @@ import time
 from collections.abc import Iterable, MutableMapping
 from typing import Any
 
+from serving.accept import accept
 from serving.call import Call
-from serving.decide import decide
 from serving.desk import Desk
 from serving.endpoints import Endpoint
 from serving.errors import Refusal, bad_request, failed, too_large
 from serving.forward import forward
 from serving.inflight import Receive, watch_for_leaving
-from serving.keys import authenticate, require
+from serving.keys import require
 from serving.outlet import Outlet, Send
-from serving.quota import Amount
 from serving.sanitise import sanitise
 from serving.shadow import Shadows
 
@@ -36,7 +35,7 @@ class Inference:
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request; every fault becomes an error object."""
-        started, request_id = time.perf_counter(), secrets.token_hex(12)
+        started, request_id = time.perf_counter(), secrets.token_hex(16)
         outlet = Outlet(send, request_id, self._endpoint.events == "typed")
         try:
             await self._serve(scope["headers"], receive, outlet, request_id, started)
@@ -56,45 +55,30 @@ class Inference:
             except Refusal as refusal:
                 desk.metrics.refused.labels(refusal.code).inc()
                 raise
-            with desk.closing(call), desk.inflight.cuttable(call, outlet) as entry:
-                leaving = asyncio.create_task(watch_for_leaving(receive, entry))
-                try:
-                    async with asyncio.timeout(desk.settings.deadline_seconds):
-                        await forward(desk, call, outlet)
-                except TimeoutError:
-                    raise failed(504, "deadline", "The answer took too long.") from None
-                finally:
-                    leaving.cancel()
+            await self._answer(call, receive, outlet)
         self._shadows.follow(call)
+
+    async def _answer(self, call: Call, receive: Receive, outlet: Outlet) -> None:
+        desk = self._desk
+        with desk.closing(call), desk.inflight.cuttable(call, outlet) as entry:
+            leaving = asyncio.create_task(watch_for_leaving(receive, entry))
+            try:
+                async with asyncio.timeout(desk.settings.deadline_seconds):
+                    await forward(desk, call, outlet)
+            except TimeoutError:
+                raise failed(504, "deadline", "The answer took too long.") from None
+            finally:
+                leaving.cancel()
 
     async def _admit(self, headers: dict[bytes, bytes], receive: Receive, request_id: str, started: float) -> Call:
         """Everything that is decided before an engine is asked. Raises Refusal."""
-        desk = self._desk
-        view = desk.view()
-        key = authenticate(headers.get(b"authorization", b"").decode("latin-1"), view.keys, time.time())
+        desk, caps = self._desk, self._desk.settings.caps
+        _, key = desk.caller(headers.get(b"authorization", b"").decode("latin-1"))
         require(key, "infer")
-        account = desk.accounts.of(key.key_id, key.limits, time.monotonic())
-        account.admit(time.monotonic())
-        raw = await read_body(headers, receive, desk.settings.caps.body_bytes, desk.settings.body_seconds)
-        request = sanitise(self._endpoint, raw, desk.settings.caps)
+        desk.accounts.of(key.key_id, key.limits, time.monotonic()).admit(time.monotonic())
+        raw = await read_body(headers, receive, caps.body_bytes, desk.settings.body_seconds)
         session = headers.get(b"x-session-id", b"")[:SESSION_CHARACTERS].decode("latin-1")
-        unit = request.user or session or key.key_id
-        decision = decide(desk.view(), key, request.model, unit)
-        cost = desk.settings.rates.micros(decision.alias, request.most_prompt, request.most_output)
-        reservation = account.reserve(Amount(request.most_prompt + request.most_output, cost), time.monotonic())
-        call = Call(
-            endpoint=self._endpoint,
-            request=request,
-            decision=decision,
-            key_id=key.key_id,
-            unit=unit,
-            account=account,
-            reservation=reservation,
-            request_id=request_id,
-            started=started,
-        )
-        call.reading.keeps_text = desk.settings.keeps_text
-        return call
+        return accept(desk, self._endpoint, key, sanitise(self._endpoint, raw, caps), session, request_id, started)
 
 
 async def read_body(headers: dict[bytes, bytes], receive: Receive, most: int, seconds: float) -> bytes:

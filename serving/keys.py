@@ -25,7 +25,7 @@ def authenticate(header: str | None, keys: Mapping[str, Key], now: float) -> Key
     key = keys.get(found[1])
     secret = hashlib.sha256(found[2].encode()).hexdigest()
     is_right = compare_digest(secret, key.secret_sha256 if key else _NOBODY)
-    if key is None or not is_right or (key.expires is not None and now >= key.expires):
+    if key is None or not is_right or not key.is_valid(now):
         raise unauthenticated()
     return key
 

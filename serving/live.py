@@ -51,32 +51,40 @@ class Live:
         return staleness.then == "refuse" and self.age() > staleness.max_stale_s
 
     def look(self) -> None:
-        """Take up the file if it has changed. Quick when it has not."""
-        try:
-            found = self._path.stat()
-        except OSError:
-            return  # the last verified snapshot goes on, and ages
-        self._touched = found.st_mtime
-        seen = (found.st_mtime_ns, found.st_size, found.st_ino)
-        if seen == self._seen:
-            return
-        self._seen = seen
-        try:
-            self._take(self._path.read_bytes())
-        except (OSError, IntegrityError) as error:
-            self.refused += 1
-            log.error("the snapshot was not taken: %s", str(error).partition("\n")[0])
+        """Take up the file if it has changed."""
+        if (data := self._changed()) is not None:
+            self._take(data, self._verified(data))
 
     async def watch(self) -> None:
-        """Look for ever."""
+        """Look for ever; a large snapshot is verified beside the answering."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            self.look()
+            if (data := self._changed()) is not None:
+                self._take(data, await asyncio.to_thread(self._verified, data))
 
-    def _take(self, data: bytes) -> None:
-        if data == self.data:
+    def _changed(self) -> bytes | None:
+        """What the file holds, if it is not what was looked at before. When it is gone, the last snapshot ages."""
+        with contextlib.suppress(OSError):
+            found = self._path.stat()
+            self._touched = found.st_mtime
+            seen = (found.st_mtime_ns, found.st_size, found.st_ino)
+            if seen != self._seen:
+                data = self._path.read_bytes()
+                self._seen = seen
+                return None if data == self.data else data
+        return None
+
+    def _verified(self, data: bytes) -> View | None:
+        try:
+            return View.of(verify_snapshot(data, self._public, self._newest()))
+        except IntegrityError as error:
+            self.refused += 1
+            log.error("the snapshot was not taken: %s", str(error).partition("\n")[0])
+            return None
+
+    def _take(self, data: bytes, view: View | None) -> None:
+        if view is None:
             return
-        view = View.of(verify_snapshot(data, self._public, self._newest()))
         self.view, self.data = view, data
         self._remember(view.epoch)
         for listener in self._listeners:

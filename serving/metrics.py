@@ -25,6 +25,7 @@ GAUGES = {
     "tunegate_snapshots_not_taken": "Snapshots that did not verify",
     "tunegate_records_pending": "Request records that wait for the disk",
     "tunegate_records_lost": "Request records that were lost because the disk was away for too long",
+    "tunegate_spans_lost": "Spans that were dropped before they could be sent",
     "tunegate_record_faults": "Times that request records could not be written",
 }
 

@@ -40,6 +40,9 @@ class Caps:
     pattern_characters: int = 512
     identity_characters: int = 256
     remote_media: bool = False
+    file_bytes: int = 104_857_600
+    files: int = 100  # of one key
+    batch_lines: int = 50_000
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from serving.redact import redact
 from serving.replicas import Exchange
 from serving.sanitise import Caps
 from serving.sealing import Retention
+from serving.told import TelemetrySettings
 from tunegate_core.ports import Recorder
 
 
@@ -40,6 +41,7 @@ class GatewaySettings:
     retention: Retention = field(default_factory=Retention)
     keeps_text: bool = False
     redact: Redact = redact
+    telemetry: TelemetrySettings | None = None
     is_vllm: bool = True
     most_in_flight: int = 256
     body_seconds: float = 15.0  # to read a request

@@ -52,7 +52,7 @@ class Shadows:
             unit=call.unit,
             account=account,
             reservation=reservation,
-            request_id=secrets.token_hex(12),
+            request_id=secrets.token_hex(16),
             started=time.perf_counter(),
         )
         task = asyncio.create_task(self._run(follower))

@@ -33,7 +33,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from tunegate_core.errors import StoreFault
 
-REVISION = "0001"
+REVISION = "0002"
 VERSION_TABLE = "serving_version"
 WAIT_SECONDS = 5
 
@@ -47,6 +47,7 @@ requests = Table(
     Column("id", Text, nullable=False, unique=True),
     Column("at", BigInteger, nullable=False),  # milliseconds since 1970, when it came
     Column("key_id", Text, nullable=False),
+    Column("unit", Text, nullable=False),  # whom the arm was chosen for, under a name that only this process can make
     Column("alias", Text, nullable=False),
     Column("version", Text, nullable=False),
     Column("arm", Text, nullable=False),
@@ -112,6 +113,13 @@ batches = Table(
     Column("at", BigInteger, nullable=False),
     Column("recorded", Boolean, nullable=False),
     Column("kept", Boolean, nullable=False),  # False: its rows were deleted when their time was over
+)
+
+mirrors = Table(
+    "mirrors",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("feedback", BigInteger, nullable=False),  # the last row of `feedback` that was told there
 )
 
 

@@ -18,6 +18,10 @@ class Key:
     expires: float | None
     limits: Limits
 
+    def is_valid(self, now: float) -> bool:
+        """Whether it has not expired."""
+        return self.expires is None or now < self.expires
+
     def may_call(self, alias: str) -> bool:
         """Whether the key's list of models allows this route."""
         return self.models is None or alias in self.models

@@ -16,7 +16,8 @@ HOMES = {
     "vllm": ("serving/*",),
     "trl": ("finetune/worker*.py", "finetune/trainer*.py"),
     "lm_eval": ("eval/*",),
-    "alembic": ("governance/*",),
+    "alembic": ("governance/*", "serving/tables.py", "serving/migrations/*"),
+    "aiohttp": ("serving/upstream.py",),
 }
 PRIVATE_KEYS = ("governance/keys.py",)
 NO_TOOLBOXES = ("utils", "util", "helpers", "common", "misc")

@@ -69,7 +69,9 @@ def test_refusals_are_noticed(text: str) -> None:
     assert Reading(opening=text).is_refusal
 
 
-@pytest.mark.parametrize("text", ["Paris is", "The word sorry", "I can help", "Cannot is a word", "", "I will not be long"])
+@pytest.mark.parametrize(
+    "text", ["Paris is", "The word sorry", "I can help", "Cannot is a word", "", "I will not be long"]
+)
 def test_other_openings_are_not(text: str) -> None:
     assert Reading(opening=text).is_refusal == text.startswith("I will not")
 

@@ -16,7 +16,6 @@ from serving.canary.observation import Observation
 from serving.canary.watch import Watch
 from tunegate_core.config.schema import CanaryBlock, StageBlock
 
-LOOK_SECONDS = 60
 Harm = Callable[[Observation, np.random.Generator], Observation]
 
 
@@ -32,13 +31,14 @@ class Traffic:
     the other; `is_unit_known`: whether observations say who came."""
 
     rng: np.random.Generator
-    units: int = 3000
+    units: int = 10_000
     per_second: float = 2.0
     zipf: float = 0.8
     bad: float = 0.02
-    concentration: float = 1.0
+    concentration: float = 20.0
     harm: Harm = unharmed
     is_unit_known: bool = True
+    look_seconds: float = 60.0
     clock: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
@@ -49,10 +49,10 @@ class Traffic:
         self.proneness = self.rng.beta(self.bad * a, (1 - self.bad) * a, (self.units, 4))
         self.slowness = self.rng.lognormal(sigma=0.5, size=self.units)
 
-    def minute(self, weight_bp: int) -> Iterator[Observation]:
-        """The requests of the next minute."""
-        rng, n = self.rng, int(self.rng.poisson(self.per_second * LOOK_SECONDS))
-        times = np.sort(self.clock + LOOK_SECONDS * rng.random(n))
+    def until_look(self, weight_bp: int) -> Iterator[Observation]:
+        """The requests until the next look."""
+        rng, n = self.rng, int(self.rng.poisson(self.per_second * self.look_seconds))
+        times = np.sort(self.clock + self.look_seconds * rng.random(n))
         who = np.minimum(np.searchsorted(self.activity, rng.random(n)), self.units - 1)
         load = 1 + np.sin(times / 3000) ** 2
         bad = rng.random((n, 4)) < np.minimum(self.proneness[who] * load[:, None], 1)
@@ -73,15 +73,15 @@ class Traffic:
                 thumb=int(thumb[at]) or None,
             )
             yield self.harm(seen, rng) if seen.arm == "canary" else seen
-        self.clock += LOOK_SECONDS
+        self.clock += self.look_seconds
 
 
 def run(rules: CanaryBlock, traffic: Traffic) -> Decision:
-    """A canary from its first stage to its end, looked at every minute: the decision that ended it."""
+    """A canary from its first stage to its end, looked at now and then: the decision that ended it."""
     watch = Watch(rules, round(rules.stages[0].percent * 100), traffic.clock)
     weight = round(rules.stages[0].percent * 100)
     while True:
-        for seen in traffic.minute(weight):
+        for seen in traffic.until_look(weight):
             watch.see(seen)
         decision = watch.decide(traffic.clock)
         if decision.action in ("rollback", "pause") or decision.to_bp == 10_000:
@@ -126,8 +126,10 @@ def told(name: str, hits: int, runs: int) -> str:
 
 
 def test_equal_canaries_are_kept() -> None:
-    ended = Counter(run(stages((10, 25, 50), minutes=10), Traffic(np.random.default_rng(at))).action for at in range(6))
-    assert ended["rollback"] == 0
+    runs, rules = 15, stages((10, 25, 50), minutes=10)
+    ended = Counter(run(rules, Traffic(np.random.default_rng(at), look_seconds=300)).action for at in range(runs))
+    assert ended["rollback"] / runs <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / runs)
+    assert ended["advance"] > runs / 2
 
 
 @pytest.mark.parametrize("harm", [slower(2.0), failing(0.3), failing(1.0)])
@@ -155,24 +157,26 @@ def test_no_traffic_is_no_success() -> None:
 )
 def test_false_rollbacks(name: str, options: dict[str, float]) -> None:
     """Three stages of an hour at two requests a second; nothing is forgiven (tolerance 0)."""
-    runs, rules = 300, stages((10, 25, 50), minutes=60)
-    ended = Counter(run(rules, Traffic(np.random.default_rng(at), **options)).action for at in range(runs))
+    runs, rules = 400, stages((10, 25, 50), minutes=60)
+    equal = (Traffic(np.random.default_rng(at), look_seconds=300, **options) for at in range(runs))
+    ended = Counter(run(rules, traffic).action for traffic in equal)
     print(f"\n{told(f'equal canary, {name}, rolled back', ended['rollback'], runs)}; {dict(ended)}")
     assert ended["rollback"] / runs <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / runs)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_callers_that_are_not_told_apart() -> None:
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("callers differ", {}), ("callers all good or all bad", {"concentration": 0.05, "bad": 0.1})],
+)
+def test_callers_that_are_not_told_apart(name: str, options: dict[str, float]) -> None:
     """What counting a caller once is for: without it a few callers decide."""
-    runs, rules, options = 100, stages((10, 25, 50), minutes=60), {"concentration": 0.05, "bad": 0.1}
-    rolled = {}
-    for is_known in (True, False):
-        traffics = (Traffic(np.random.default_rng(at), is_unit_known=is_known, **options) for at in range(runs))
-        rolled[is_known] = sum(run(rules, traffic).action == "rollback" for traffic in traffics)
-        print(f"\n{told(f'equal canary, callers known: {is_known}, rolled back', rolled[is_known], runs)}")
-    assert rolled[True] / runs <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / runs)
-    assert rolled[False] > 3 * rolled[True]
+    runs, rules = 100, stages((10, 25, 50), minutes=60)
+    equal = (Traffic(np.random.default_rng(at), look_seconds=300, is_unit_known=False, **options) for at in range(runs))
+    rolled = sum(run(rules, traffic).action == "rollback" for traffic in equal)
+    print(f"\n{told(f'equal canary, {name}, callers not told apart, rolled back', rolled, runs)}")
+    assert rolled / runs > 0.1
 
 
 @pytest.mark.slow
@@ -181,18 +185,20 @@ def test_callers_that_are_not_told_apart() -> None:
     ("name", "harm", "minutes"),
     [
         ("all requests fail", failing(1.0), 5),
-        ("20 % more fail", failing(0.2), 30),
-        ("5 % more fail", failing(0.05), 240),
+        ("20 % more fail", failing(0.2), 15),
+        ("5 % more fail", failing(0.05), 90),
+        ("2 % more fail", failing(0.02), math.inf),
         ("first token 2 x", slower(2.0), 20),
-        ("first token 1.3 x", slower(1.3), 240),
-        ("half of the thumbs turn down", disliked(0.5), 600),
+        ("first token 1.3 x", slower(1.3), 90),
+        ("first token 1.2 x", slower(1.2), math.inf),
+        ("half of the thumbs turn down", disliked(0.5), 90),
     ],
 )
 def test_detection_delay(name: str, harm: Harm, minutes: float) -> None:
-    """The default rules, 3,000 callers, two requests a second."""
-    runs, rules = 60, CanaryBlock()
+    """The rules as shipped, ten thousand callers, two requests a second."""
+    runs, rules = 100, CanaryBlock()
     found = np.array([seconds_to_rollback(rules, Traffic(np.random.default_rng(at), harm=harm)) for at in range(runs)])
-    middle, late = np.quantile(found, [0.5, 0.9], method="higher") / 60
+    early, middle, late = np.quantile(found, [0.25, 0.5, 0.75], method="higher") / 60
     hits = int(np.isfinite(found).sum())
-    print(f"\n{told(name, hits, runs)} rolled back; median {middle:.0f} min, 90 % by {late:.0f} min")
+    print(f"\n{told(name, hits, runs)} rolled back; median {middle:.0f} min, quartiles {early:.0f} and {late:.0f} min")
     assert middle <= minutes

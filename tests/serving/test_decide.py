@@ -21,9 +21,7 @@ units = st.text(max_size=40)
 
 def view(**route: object) -> View:
     """The view of one route."""
-    return View.of(
-        Snapshot(epoch=3, grants=GRANTS, routes=(Route(**{"alias": "bot", "champion": "bot@1", **route}),))
-    )
+    return View.of(Snapshot(epoch=3, grants=GRANTS, routes=(Route(**{"alias": "bot", "champion": "bot@1", **route}),)))
 
 
 @given(weights, weights, units)
@@ -66,7 +64,9 @@ def test_a_known_bucket_never_changes() -> None:
     assert [bucket("bot", "bot@2", unit) for unit in ("alice", "bob", "")] == [655, 8755, 3343]
 
 
-@pytest.mark.parametrize("model", ["", "other", "bot@9", "other@1", "../bot", "bot@1/..", "bot\0", "BOT", "bot ", "x" * 999])
+@pytest.mark.parametrize(
+    "model", ["", "other", "bot@9", "other@1", "../bot", "bot@1/..", "bot\0", "BOT", "bot ", "x" * 999]
+)
 def test_what_is_not_there_is_not_found(model: str) -> None:
     with pytest.raises(Refusal) as refused:
         decide(view(), READER, model, "u")

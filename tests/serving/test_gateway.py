@@ -41,7 +41,13 @@ def test_a_chat_is_answered_by_a_version_under_its_own_name(world: World, gatewa
 
 
 def test_no_header_of_a_caller_reaches_the_engine(world: World, gateway: Running) -> None:
-    mine = {"X-Request-Id": "mine", "serve_multiplexed_model_id": "x", "X-Serve-Route": "x", "Cookie": "a=b", "Via": "x"}
+    mine = {
+        "X-Request-Id": "mine",
+        "serve_multiplexed_model_id": "x",
+        "X-Serve-Route": "x",
+        "Cookie": "a=b",
+        "Via": "x",
+    }
     answer = gateway.http.post("/v1/chat/completions", json={"model": "bot", **QUESTION}, headers=mine)
     headers = world.engine.seen[0]["headers"]
     assert headers.keys() == {"host", "content-type", "content-length", "accept", "authorization", "x-request-id"}
@@ -147,7 +153,9 @@ def test_errors_have_the_form_of_openai_and_repeat_nothing(gateway: Running) -> 
         assert error.keys() == {"message", "type", "param", "code"} and error["message"] and error["code"]
         assert "SECRET" not in answer.text and "Traceback" not in answer.text
         assert answer.headers["x-request-id"]
-    assert "access-control-allow-origin" not in gateway.http.options("/v1/models", headers={"Origin": "https://x"}).headers
+    assert (
+        "access-control-allow-origin" not in gateway.http.options("/v1/models", headers={"Origin": "https://x"}).headers
+    )
 
 
 def test_bodies_are_bounded(world: World) -> None:
@@ -167,7 +175,9 @@ def test_a_body_that_does_not_come_is_not_waited_for(world: World) -> None:
     with world.gateway(body_seconds=0.1) as gateway, socket.create_connection(
         ("127.0.0.1", int(gateway.url.rpartition(":")[2]))
     ) as slow:  # fmt: skip
-        head = f"POST /v1/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {bearer()}\r\nContent-Length: 9\r\n\r\n"
+        head = (
+            f"POST /v1/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {bearer()}\r\nContent-Length: 9\r\n\r\n"
+        )
         slow.sendall(head.encode() + b"{")
         slow.settimeout(5)
         assert slow.recv(4096).startswith(b"HTTP/1.1 408")

@@ -287,7 +287,7 @@ def engines(world: World) -> Iterator[list[FakeEngine]]:
 
 def test_engines_share_the_work(world: World, engines: list[FakeEngine]) -> None:
     for engine in engines:
-        engine.first_s = 0.2
+        engine.first_s = 0.6
     with world.gateway() as gateway, ThreadPoolExecutor(9) as pool:
         assert {future.result().status_code for future in [pool.submit(gateway.chat) for _ in range(9)]} == {200}
     assert [len(engine.seen) for engine in engines] == [3, 3, 3]

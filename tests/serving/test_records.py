@@ -27,7 +27,8 @@ from tunegate_core.errors import IntegrityError, NotFound, StoreFault
 from tunegate_core.proof.tree import leaf_hash
 
 ROW = {
-    "at": 1, "key_id": "k", "alias": "bot", "version": "bot@1", "arm": "champion", "epoch": 1, "operation": "chat",
+    "at": 1, "key_id": "k", "unit": "u",
+    "alias": "bot", "version": "bot@1", "arm": "champion", "epoch": 1, "operation": "chat",
     "stream": False, "status": 200, "code": None, "finish": "stop", "prompt_tokens": 3, "output_tokens": 4, "micros": 5,
     "ttft_us": None, "itl_us": None, "total_us": 9, "refused": False, "empty": False, "truncated": False, "text": None,
 }  # fmt: skip
@@ -65,10 +66,12 @@ def test_migrations_leave_what_the_code_expects(tables: Tables, tmp_path: Path) 
     migrated = create_engine(f"sqlite:///{tmp_path / 'records.sqlite'}")
     for table in metadata.tables:
         one, other = (
-            {(c["name"], str(c["type"]), c["nullable"], c["primary_key"]) for c in inspect(engine).get_columns(table)}
+            {(c["name"], str(c["type"]), c["nullable"]) for c in inspect(engine).get_columns(table)}
             for engine in (fresh, migrated)
         )
         assert one == other
+        keys = [inspect(engine).get_pk_constraint(table)["constrained_columns"] for engine in (fresh, migrated)]
+        assert keys[0] == keys[1]
         indexes = [{i["name"]: i["column_names"] for i in inspect(e).get_indexes(table)} for e in (fresh, migrated)]
         assert indexes[0] == indexes[1]
     fresh.dispose()

@@ -23,7 +23,10 @@ def test_nothing_planted_turns_up(world: World, caplog: pytest.LogCaptureFixture
             world.engine.fault = fault
             for stream in (True, False):
                 answer = gateway.chat(
-                    messages=[{"role": "user", "content": PLANTED}], user=PLANTED, stream=stream, metadata={"a": PLANTED}
+                    messages=[{"role": "user", "content": PLANTED}],
+                    user=PLANTED,
+                    stream=stream,
+                    metadata={"a": PLANTED},
                 )
                 if answer.status_code != 200:
                     told.append(answer.text)

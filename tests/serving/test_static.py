@@ -17,7 +17,9 @@ def test_only_routed_versions_that_answered_are_ready(world: World) -> None:
     assert upstreams.exchange(world.snapshot.read_bytes())[0].ready == frozenset()
     world.engine.fault, now = "", 3.0
     found = upstreams.exchange(world.snapshot.read_bytes())
-    assert [(status.url, status.key, status.ready) for status in found] == [(world.url, "engine-key", {NAME})]
+    assert [(status.url, status.key, status.ready) for status in found] == [
+        (world.url, "engine-key", frozenset({NAME}))
+    ]
     asked = len(world.engine.seen)
     assert upstreams.exchange(world.snapshot.read_bytes()) is found
     now = 6.0

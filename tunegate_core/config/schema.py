@@ -194,8 +194,8 @@ class StageBlock(Block):
     """How long a canary stays at one weight."""
 
     percent: float = Field(gt=0, lt=100, multiple_of=0.01, description="Share of users that get the canary.")
-    min_minutes: float = Field(default=10, ge=0, description="Not sooner than this to the next stage.")
-    min_samples: int = Field(default=100, ge=1, description="Values of each arm that every needed guard must have.")
+    min_minutes: float = Field(default=30, ge=0, description="Not sooner than this to the next stage.")
+    min_samples: int = Field(default=200, ge=1, description="Values of each arm that every needed guard must have.")
     max_minutes: float = Field(default=1440, gt=0, description="After this, with too little data, a person decides.")
 
     @model_validator(mode="after")

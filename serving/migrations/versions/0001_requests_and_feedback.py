@@ -37,6 +37,11 @@ def upgrade() -> None:
         sa.Column("recorded", sa.Boolean, nullable=False),
         sa.Column("kept", sa.Boolean, nullable=False),
     )
+    op.create_table(
+        "mirrors",
+        sa.Column("name", sa.Text, primary_key=True),
+        sa.Column("feedback", sa.BigInteger, nullable=False),
+    )
 
 
 def _create_requests() -> None:
@@ -45,7 +50,7 @@ def _create_requests() -> None:
         sa.Column("seq", NUMBER, primary_key=True),
         sa.Column("id", sa.Text, nullable=False, unique=True),
         sa.Column("at", sa.BigInteger, nullable=False),
-        *(sa.Column(name, sa.Text, nullable=False) for name in ("key_id", "alias", "version", "arm")),
+        *(sa.Column(name, sa.Text, nullable=False) for name in ("key_id", "unit", "alias", "version", "arm")),
         sa.Column("epoch", sa.BigInteger, nullable=False),
         sa.Column("operation", sa.Text, nullable=False),
         sa.Column("stream", sa.Boolean, nullable=False),
