@@ -1,7 +1,8 @@
 """From settings to the ASGI app: the parts made, joined, started and ended in order."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
@@ -23,6 +24,20 @@ from serving.tables import Tables
 from serving.telemetry import Telemetry
 from serving.upstream import Upstream
 from serving.view import View
+
+AGAIN_SECONDS = 1.0
+
+log = logging.getLogger(__name__)
+
+
+async def lasting(watch: Callable[[], Awaitable[None]]) -> None:
+    """Watch for ever, and begin again after any fault: a gateway that stops looking would not hear of a revocation."""
+    while True:
+        try:
+            await watch()
+        except Exception as error:
+            log.error("what the gateway does beside answering failed and is begun again: %s", type(error).__name__)
+            await asyncio.sleep(AGAIN_SECONDS)
 
 
 def build_gateway(settings: GatewaySettings) -> Starlette:
@@ -57,13 +72,13 @@ def build_gateway(settings: GatewaySettings) -> Starlette:
         sealer.start()
         if desk.telemetry is not None:
             desk.telemetry.start()
-        watches = [
-            desk.live.watch(),
-            desk.replicas.watch(lambda: desk.live.data),
-            desk.inflight.watch(settings.stall_seconds),
-            batches.work(),
+        watches: list[Callable[[], Awaitable[None]]] = [
+            desk.live.watch,
+            lambda: desk.replicas.watch(lambda: desk.live.data),
+            lambda: desk.inflight.watch(settings.stall_seconds),
+            batches.work,
         ]
-        tasks = [asyncio.create_task(watch) for watch in watches]
+        tasks = [asyncio.create_task(lasting(watch)) for watch in watches]
         try:
             yield
         finally:

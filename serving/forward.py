@@ -28,6 +28,15 @@ ATTEMPTS = 3
 _CONTEXT = re.compile(r"maximum context length is (\d+) tokens|max_(?:model_len|total_tokens)\s*=\s*(\d+)")
 
 
+async def forward_in_time(desk: Desk, call: Call, sink: Sink) -> None:
+    """Answer the call into `sink` before the deadline. Raises Refusal."""
+    try:
+        async with asyncio.timeout(desk.settings.deadline_seconds):
+            await forward(desk, call, sink)
+    except TimeoutError:
+        raise failed(504, "deadline", "The answer took too long.") from None
+
+
 async def forward(desk: Desk, call: Call, sink: Sink) -> None:
     """Answer the call into `sink`. Raises Refusal."""
     for attempt in range(ATTEMPTS):

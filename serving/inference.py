@@ -15,7 +15,7 @@ from serving.call import Call
 from serving.desk import Desk
 from serving.endpoints import Endpoint
 from serving.errors import Refusal, bad_request, failed, too_large
-from serving.forward import forward
+from serving.forward import forward_in_time
 from serving.inflight import Receive, watch_for_leaving
 from serving.keys import require
 from serving.outlet import Outlet, Send
@@ -63,10 +63,7 @@ class Inference:
         with desk.closing(call), desk.inflight.cuttable(call, outlet) as entry:
             leaving = asyncio.create_task(watch_for_leaving(receive, entry))
             try:
-                async with asyncio.timeout(desk.settings.deadline_seconds):
-                    await forward(desk, call, outlet)
-            except TimeoutError:
-                raise failed(504, "deadline", "The answer took too long.") from None
+                await forward_in_time(desk, call, outlet)
             finally:
                 leaving.cancel()
 

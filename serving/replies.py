@@ -30,7 +30,6 @@ async def on_http_error(request: Request, error: Exception) -> Response:
         return await on_refusal(request, failed(status, "internal_error", "The gateway failed."))
     code, message = {
         404: ("unknown_url", "There is no such path."),
-        413: ("request_too_large", "The request is too large."),
         405: ("method_not_allowed", "This path knows another method."),
     }.get(status, ("bad_request", "The request can't be read."))
     answer = await on_refusal(request, Refusal(status, code, message, kind=INVALID))

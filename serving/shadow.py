@@ -12,7 +12,7 @@ from serving.call import SHADOW_KEY, Call
 from serving.decide import shadow
 from serving.desk import Desk
 from serving.errors import Refusal
-from serving.forward import forward
+from serving.forward import forward_in_time
 from serving.outlet import Nowhere
 from serving.quota import Accounts, Amount
 from tunegate_core.snapshot import Limits
@@ -68,9 +68,8 @@ class Shadows:
     async def _run(self, call: Call) -> None:
         try:
             with self._desk.closing(call), self._desk.inflight.cuttable(call):
-                async with asyncio.timeout(self._desk.settings.deadline_seconds):
-                    await forward(self._desk, call, Nowhere())
-        except (Refusal, TimeoutError):
+                await forward_in_time(self._desk, call, Nowhere())
+        except Refusal:
             pass  # it is written down
         except Exception as error:
             log.error("a shadow request failed: %s", type(error).__name__)

@@ -9,6 +9,7 @@ import orjson
 
 ID_CHARACTERS = 128
 MOST_PROBLEMS = 20
+MOST_LINE_BYTES = 1_048_576
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,9 @@ def parse_input(path: Path, url: str, most: int) -> tuple[int, list[Problem]]:
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, bytes]]:
-    """The lines that are not empty, with their numbers."""
+    """The lines that are not empty, with their numbers; one that is too long comes in pieces, which are no JSON."""
     with path.open("rb") as file:
-        for number, raw in enumerate(file, start=1):
+        for number, raw in enumerate(iter(lambda: file.readline(MOST_LINE_BYTES), b""), start=1):
             if raw.strip():
                 yield number, raw
 

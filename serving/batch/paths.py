@@ -1,6 +1,7 @@
 """`/v1/files` and `/v1/batches`, as OpenAI's clients use them. A key sees its own."""
 
 import asyncio
+from collections.abc import MutableMapping
 from typing import Any
 
 import orjson
@@ -13,8 +14,9 @@ from serving.batch.jobs import WINDOW, Job
 from serving.batch.lines import parse_input
 from serving.batch.worker import BY_PATH, Batches
 from serving.desk import Desk
-from serving.errors import Refusal, bad_request
+from serving.errors import Refusal, bad_request, too_large
 from serving.inference import read_body
+from serving.inflight import Receive
 from serving.keys import require
 from serving.replies import told
 from serving.view import Key
@@ -33,9 +35,8 @@ class BatchPaths:
 
     def routes(self) -> list[Route]:
         """Every path."""
-        most = self._desk.settings.caps.file_bytes
         return [
-            Route("/v1/files", self.upload, methods=["POST"], max_body_size=most),
+            Route("/v1/files", self.upload, methods=["POST"]),
             Route("/v1/files", self.list_files),
             Route("/v1/files/{id}", self.file),
             Route("/v1/files/{id}", self.delete_file, methods=["DELETE"]),
@@ -51,7 +52,8 @@ class BatchPaths:
         key, caps = self._key(request), self._desk.settings.caps
         if await asyncio.to_thread(self._files.count, key.key_id) >= caps.files:
             raise bad_request(f"This API key has {caps.files} files; delete some first.", "file", "too_many_files")
-        async with request.form(max_files=1, max_fields=8) as form:
+        bounded = Request(request.scope, bound(request.receive, caps.file_bytes))
+        async with bounded.form(max_files=1, max_fields=8) as form:
             sent = form.get("file")
             if not isinstance(sent, UploadFile) or form.get("purpose") != "batch":
                 raise bad_request("Send 'file', and 'purpose' as 'batch', in a form.", "file")
@@ -121,6 +123,21 @@ class BatchPaths:
             return await asyncio.to_thread(get, wanted, key_id)
         except NotFound:
             raise Refusal(404, "not_found", "There is nothing of this API key by that id.", param="id") from None
+
+
+def bound(receive: Receive, most: int) -> Receive:
+    """The same body, which ends with a Refusal (413) beyond so many bytes."""
+    left = most
+
+    async def receive_bounded() -> MutableMapping[str, Any]:
+        nonlocal left
+        message = await receive()
+        left -= len(message.get("body", b""))
+        if left < 0:
+            raise too_large(most)
+        return message
+
+    return receive_bounded
 
 
 def parse_create(raw: bytes) -> dict[str, Any]:

@@ -20,8 +20,8 @@ from serving.batch.lines import Line, answer_line, answered, lines_of, parse_lin
 from serving.call import Call
 from serving.desk import Desk
 from serving.endpoints import ENDPOINTS, Endpoint
-from serving.errors import Refusal, failed, unauthenticated
-from serving.forward import forward
+from serving.errors import Refusal, unauthenticated
+from serving.forward import forward_in_time
 from serving.outlet import Nowhere
 from serving.sanitise import sanitise
 from serving.tables import Tables
@@ -103,17 +103,25 @@ class Batches:
         """One batch to its end."""
         source, output, errors = (self.files.path(name) for name in (job.input, job.output, job.errors))
         good, bad = await asyncio.to_thread(answered, output), await asyncio.to_thread(answered, errors)
+        left = open_lines(source, job.endpoint, good | bad) if source.exists() else iter(())
         with output.open("ab") as good_file, errors.open("ab") as bad_file:
             progress = Progress(job, good_file, bad_file, len(good), len(bad))
-            left = open_lines(source, job.endpoint, good | bad) if source.exists() else iter(())
             watching = asyncio.create_task(self._watch(progress))
             try:
-                async with asyncio.TaskGroup() as group:
-                    for _ in range(AT_ONCE):
-                        group.create_task(self._take(progress, left))
+                await self._take_all(progress, left)
             finally:
                 watching.cancel()
         await asyncio.to_thread(self._finish, progress)
+
+    async def _take_all(self, progress: Progress, left: Iterator[Line]) -> None:
+        """Several at once; when one of them fails, none goes on."""
+        tasks = [asyncio.create_task(self._take(progress, left)) for _ in range(AT_ONCE)]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _take(self, progress: Progress, left: Iterator[Line]) -> None:
         """Answer one line after another."""
@@ -145,11 +153,7 @@ class Batches:
             request = sanitise(endpoint, line.body, desk.settings.caps)
             call = accept(desk, endpoint, key, request, "", request_id, time.perf_counter())
             with desk.closing(call), desk.inflight.cuttable(call):
-                try:
-                    async with asyncio.timeout(desk.settings.deadline_seconds):
-                        await forward(desk, call, kept)
-                except TimeoutError:
-                    raise failed(504, "deadline", "The answer took too long.") from None
+                await forward_in_time(desk, call, kept)
         return kept.body
 
     async def _watch(self, progress: Progress) -> None:

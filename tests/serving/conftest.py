@@ -1,6 +1,7 @@
 """A gateway before fake engines: real sockets on loopback, a snapshot signed by a real key."""
 
 import hashlib
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from serving.app import build_gateway
 from serving.board import Status
 from serving.http import gateway_server
 from serving.settings import GatewaySettings
+from serving.tables import Tables
 from tests.serving.fake_upstream import FakeEngine, running
 from tunegate_core.canonical import digest
 from tunegate_core.proof.dsse import format_envelope, pae
@@ -53,6 +55,7 @@ class World:
     signer: SigningKey
     engine: FakeEngine
     url: str
+    tables: Path  # migrated and empty
     epoch: int = 0
     routes: tuple[Route, ...] = (Route(alias="bot", champion="bot@1"),)
     grants: tuple[Grant, ...] = (grant("bot@1"), grant("bot@2"))
@@ -105,6 +108,8 @@ class World:
         """A running gateway, ready, with a client that has the first key."""
         if not self.snapshot.exists():
             self.publish()
+        if not (self.folder / "records.sqlite").exists():
+            shutil.copy(self.tables, self.folder / "records.sqlite")
         app = build_gateway(self.settings(**changes))
         with running(app, gateway_server) as url, client(url) as http:
             wait_until(lambda: app.state.desk.replicas.known != ())
@@ -154,6 +159,12 @@ def wait_until(is_so: Callable[[], Any], seconds: float = 5.0) -> None:
         time.sleep(0.005)
 
 
+@pytest.fixture(autouse=True)
+def written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Request records reach their table sooner than in service."""
+    monkeypatch.setattr("serving.records.WRITE_SECONDS", 0.02)
+
+
 @pytest.fixture(scope="session")
 def signer(tmp_path_factory: pytest.TempPathFactory) -> SigningKey:
     return load_or_create(tmp_path_factory.mktemp("keys"), "ledger")
@@ -175,9 +186,16 @@ def socket() -> Iterator[tuple[Socket, str]]:
         yield plugged, url
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("tables") / "records.sqlite"
+    Tables(path).close()
+    return path
+
+
 @pytest.fixture
-def world(tmp_path: Path, signer: SigningKey, socket: tuple[Socket, str]) -> World:
+def world(tmp_path: Path, signer: SigningKey, socket: tuple[Socket, str], migrated: Path) -> World:
     """One engine with both versions of bot loaded."""
     engine = FakeEngine(names={engine_name(grant(subject)) for subject in ("bot@1", "bot@2")})
     socket[0].engine = engine
-    return World(tmp_path, signer, engine, socket[1])
+    return World(tmp_path, signer, engine, socket[1], migrated)

@@ -168,6 +168,13 @@ class FakeEngine:
 def running(app: Any, make: Callable[[Any, str, int], uvicorn.Server] | None = None) -> Iterator[str]:
     """The app on a free loopback port, in a thread of its own: its URL. `make` builds a server from app, host, port."""
     server = (make or _plain)(app, "127.0.0.1", 0)
+
+    async def wait_for_the_end() -> None:  # uvicorn looks ten times a second, which many short tests would wait for
+        await server.on_tick(0)
+        while not server.should_exit:
+            await asyncio.sleep(0.005)
+
+    server.main_loop = wait_for_the_end  # type: ignore[method-assign]
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     until = time.monotonic() + 10

@@ -119,6 +119,7 @@ def test_a_batch_can_be_called_off(world: World, gateway: Running) -> None:
 
 def test_what_has_not_ended_in_its_window_is_given_up(world: World, gateway: Running) -> None:
     world.publish(routes=(Route(alias="bot", champion="bot@1", killed=True),))
+    wait_until(lambda: gateway.desk.live.view.epoch == world.epoch)
     with sdk(gateway) as client:
         batch = begin(client, jsonl(line(1)))
         time.sleep(0.1)
@@ -130,12 +131,13 @@ def test_what_has_not_ended_in_its_window_is_given_up(world: World, gateway: Run
         assert ended(client, batch.id).status == "expired"
 
 
-def test_limits_are_waited_for_and_budgets_are_not(world: World) -> None:
+def test_limits_are_waited_for_and_budgets_are_not(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "AT_ONCE", 1)
     world.publish(keys=(api_key(limits=Limits(tokens_per_minute=6000)), api_key(2, limits=Limits(budget_tokens=1))))
     with world.gateway() as gateway, sdk(gateway) as one, sdk(gateway, 2) as two:
         world.engine.prompt_tokens = 2000
         body = {"model": "bot", **QUESTION, "max_tokens": 5}
-        slow = begin(one, jsonl(*(line(number, body=body) for number in range(4))))
+        slow = begin(one, jsonl(*(line(number, body=body) for number in range(8))))
         wait_until(lambda: one.batches.retrieve(slow.id).request_counts.completed >= 2)
         assert one.batches.retrieve(slow.id).status == "in_progress"
         one.batches.cancel(slow.id)
@@ -194,7 +196,8 @@ def test_what_cannot_be_a_batch_is_refused(gateway: Running) -> None:
             (2, "duplicate_custom_id"), (3, "invalid_request"), (4, "invalid_request"), (5, "invalid_json_line"),
         ]  # fmt: skip
         for changes in (
-            {"endpoint": "/v1/images"}, {"completion_window": "1h"}, {"metadata": {"a": "x" * 600}}, {"metadata": {"a": 1}},
+            {"endpoint": "/v1/images"}, {"completion_window": "1h"},
+            {"metadata": {"a": "x" * 600}}, {"metadata": {"a": 1}},
         ):  # fmt: skip
             with pytest.raises(openai.BadRequestError):
                 client.batches.create(
@@ -210,9 +213,8 @@ def test_what_cannot_be_a_batch_is_refused(gateway: Running) -> None:
         with pytest.raises(openai.BadRequestError, match="delete some"):
             client.files.create(file=("in.jsonl", b"x"), purpose="batch")
         assert gateway.http.get("/v1/batches?limit=0").status_code == 400
-        assert gateway.http.post(
-            "/v1/files", content=b"--x", headers={"content-type": "multipart/form-data"}
-        ).is_client_error
+        torn = gateway.http.post("/v1/files", content=b"--x", headers={"content-type": "multipart/form-data"})
+        assert torn.is_client_error
 
 
 def test_old_files_leave(world: World, gateway: Running) -> None:

@@ -269,6 +269,7 @@ def test_a_disk_that_is_full_delays_no_answer(world: World, monkeypatch: pytest.
             patched.setattr(tables, "writing", full)
             answers = [gateway.chat() for _ in range(5)]
             assert {answer.status_code for answer in answers} == {200}
+            monkeypatch.setattr("serving.records.RETRY_SECONDS", 0.05)
             given = gateway.http.post("/v1/feedback", json={"response_id": answers[0].json()["id"], "thumb": "up"})
             assert given.status_code == 503
             wait_until(lambda: "tunegate_record_faults 0.0" not in gateway.http.get("/metrics").text)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -60,6 +60,7 @@ class Budget(RuleBasedStateMachine):
 
 
 TestBudget = Budget.TestCase
+TestBudget.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
 
 
 @given(st.lists(st.tuples(st.floats(0, 30), st.integers(1, 80), st.floats(0, 1)), max_size=40))

@@ -99,7 +99,6 @@ def test_a_full_disk_delays_and_then_loses_the_oldest(
     tables: Tables, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(records_module, "RETRY_SECONDS", 0.02)
-    monkeypatch.setattr(records_module, "WRITE_SECONDS", 0.02)
     is_full, writing = True, tables.writing
 
     def fails() -> Any:

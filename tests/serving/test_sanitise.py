@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.endpoints import CHAT, COMPLETIONS, EMBEDDINGS, ENDPOINTS, RESPONSES, Endpoint
@@ -49,6 +49,7 @@ def test_only_known_fields_pass(endpoint: Endpoint) -> None:
     assert not request.body.keys() & engine_only
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.dictionaries(st.text(max_size=12) | st.sampled_from(sorted(CHAT.fields)), json_values, max_size=6))
 def test_any_json_is_taken_or_refused(changes: dict[str, Any]) -> None:
     for endpoint in ENDPOINTS:
