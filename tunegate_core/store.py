@@ -5,6 +5,7 @@ have equal digests). The place is any fsspec URL; a plain path is a local folder
 with other content, and nothing is trusted because of where it lies.
 """
 
+import fcntl
 import hashlib
 import io
 import os
@@ -12,6 +13,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -140,7 +142,10 @@ class Store:
         return manifest
 
     def materialise(self, tree: str, folder: Path) -> Path:
-        """Write a tree's files into `folder`, each re-hashed; reuse the folder if all of it still verifies."""
+        """Write a tree's files into `folder`, each re-hashed; reuse the folder if all of it still verifies.
+
+        Several processes may do so at once: the folder is only ever replaced as a whole, and only when it is wrong.
+        """
         manifest = self.get_tree(tree)
         if folder.is_dir() and _folder_holds(folder, manifest):
             return folder
@@ -152,11 +157,12 @@ class Store:
                     target = draft / file.path
                     target.parent.mkdir(parents=True, exist_ok=True)
                     target.write_bytes(self._file(file))
-                shutil.rmtree(folder, ignore_errors=True)
-                draft.rename(folder)
-        except OSError as error:  # another process may have won the race with the same content
-            if not (folder.is_dir() and _folder_holds(folder, manifest)):
-                raise StoreFault(f"can't write {folder}: {error}") from error
+                with _alone(folder):
+                    if not (folder.is_dir() and _folder_holds(folder, manifest)):
+                        shutil.rmtree(folder, ignore_errors=True)
+                        draft.rename(folder)
+        except OSError as error:
+            raise StoreFault(f"can't write {folder}: {error}") from error
         return folder
 
     def blobs(self) -> Iterator[Digest]:
@@ -209,6 +215,17 @@ def hash_file(path: Path) -> Digest:
             return Digest("sha256:" + hashlib.file_digest(source, "sha256").hexdigest())
     except OSError as error:
         raise NotFound(f"can't read {path}: {error}") from error
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the parent folder's lock: one at a time puts a folder in place. Released when the process ends."""
+    handle = os.open(folder.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _write_whole(target: Path, source: bytes | Path) -> None:

@@ -1,9 +1,11 @@
 """Whole canaries on simulated traffic: equal ones are rolled back in at most alpha of runs, worse ones soon.
 
-The larger runs are marked slow and print what docs/canary.md tells (`pytest -m slow -s` on this file).
+The larger runs are marked slow. docs/canary.md tells what twenty times as many runs gave: `TUNEGATE_SIMULATIONS=20 pytest -m
+slow -s` on this file.
 """
 
 import math
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -16,6 +18,7 @@ from serving.canary.observation import Observation
 from serving.canary.watch import Watch
 from tunegate_core.config.schema import CanaryBlock, StageBlock
 
+TIMES = int(os.environ.get("TUNEGATE_SIMULATIONS", "1"))
 Harm = Callable[[Observation, np.random.Generator], Observation]
 
 
@@ -157,7 +160,7 @@ def test_no_traffic_is_no_success() -> None:
 )
 def test_false_rollbacks(name: str, options: dict[str, float]) -> None:
     """Three stages of an hour at two requests a second; nothing is forgiven (tolerance 0)."""
-    runs, rules = 400, stages((10, 25, 50), minutes=60)
+    runs, rules = 20 * TIMES, stages((10, 25, 50), minutes=60)
     equal = (Traffic(np.random.default_rng(at), look_seconds=300, **options) for at in range(runs))
     ended = Counter(run(rules, traffic).action for traffic in equal)
     print(f"\n{told(f'equal canary, {name}, rolled back', ended['rollback'], runs)}; {dict(ended)}")
@@ -172,7 +175,7 @@ def test_false_rollbacks(name: str, options: dict[str, float]) -> None:
 )
 def test_callers_that_are_not_told_apart(name: str, options: dict[str, float]) -> None:
     """What counting a caller once is for: without it a few callers decide."""
-    runs, rules = 100, stages((10, 25, 50), minutes=60)
+    runs, rules = 5 * TIMES, stages((10, 25, 50), minutes=60)
     equal = (Traffic(np.random.default_rng(at), look_seconds=300, is_unit_known=False, **options) for at in range(runs))
     rolled = sum(run(rules, traffic).action == "rollback" for traffic in equal)
     print(f"\n{told(f'equal canary, {name}, callers not told apart, rolled back', rolled, runs)}")
@@ -196,7 +199,7 @@ def test_callers_that_are_not_told_apart(name: str, options: dict[str, float]) -
 )
 def test_detection_delay(name: str, harm: Harm, minutes: float) -> None:
     """The rules as shipped, ten thousand callers, two requests a second."""
-    runs, rules = 100, CanaryBlock()
+    runs, rules = 5 * TIMES, CanaryBlock()
     found = np.array([seconds_to_rollback(rules, Traffic(np.random.default_rng(at), harm=harm)) for at in range(runs)])
     early, middle, late = np.quantile(found, [0.25, 0.5, 0.75], method="higher") / 60
     hits = int(np.isfinite(found).sum())
