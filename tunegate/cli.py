@@ -11,8 +11,9 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from tunegate import key_verbs, route_verbs, serve_verbs, views
+from tunegate import key_verbs, route_verbs, serve_verbs, user_verbs, views
 from tunegate.arguments import AsJson, Version
+from tunegate.guarding import guard
 from tunegate.house import House
 from tunegate.progress import watched
 from tunegate_core.errors import BadInput, TunegateError
@@ -30,6 +31,7 @@ app = typer.Typer(
 ledger_app = typer.Typer(help="The tamper-evident record of every step.", no_args_is_help=True)
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(key_verbs.verbs, name="keys")
+app.add_typer(user_verbs.verbs, name="users")
 app.add_typer(route_verbs.verbs)
 app.add_typer(serve_verbs.verbs)
 
@@ -264,6 +266,9 @@ def _finish(subject: str, as_json: bool) -> NoReturn:
     found: dict[str, Any] = candidate(House.from_environment(), subject)
     views.show(found, views.candidate, as_json)
     raise typer.Exit(EXIT_BY_STANDING.get(found["standing"], 1))
+
+
+guard(app)
 
 
 def main() -> NoReturn:

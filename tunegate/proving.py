@@ -9,6 +9,7 @@ from typing import Any
 from governance.access import KEY_EVENTS
 from governance.ledger import Event, Problem
 from governance.ledger.bundling import make_bundle
+from governance.people import PEOPLE_EVENTS
 from governance.routing import FOLLOWING
 from tunegate.house import House
 from tunegate.recording import standing
@@ -103,7 +104,7 @@ def _named_by(house: House, event: Event) -> Checks:
         yield body["verdict"], lambda: store.get(body["verdict"])
     elif event.kind == "released":
         yield body["statement"], lambda: store.get(body["statement"])
-    elif event.kind in ("approval", "revoked", *KEY_EVENTS, *FOLLOWING):
+    elif event.kind in ("approval", "revoked", *KEY_EVENTS, *PEOPLE_EVENTS, *FOLLOWING):
         for text in filter(None, (body.get("reason"), body.get("name"))):
             yield text, partial(house.rows.get, text)
         if body.get("analysis"):

@@ -200,6 +200,25 @@ def api_keys(out: Console, value: dict[str, Any]) -> None:
     )
 
 
+def user(out: Console, value: dict[str, Any]) -> None:
+    """One user."""
+    out.print(escape(f"user {value['name']} is {', '.join(value['roles'])}; key {value['key_id'] or 'none'}"))
+    if not value["has_password"]:
+        out.print(escape(f"no password is set yet: 'tunegate users password {value['name']}'"))
+
+
+def users(out: Console, value: dict[str, Any]) -> None:
+    """Users and their roles."""
+    table = Table("name", "state", "roles", "key", "password", "added at", box=None)
+    for user in value["users"]:
+        table.add_row(
+            escape(user["name"]), user["state"], ", ".join(user["roles"]), user["key_id"] or "-",
+            "set" if user["has_password"] else "-", user["added_at"][:19],
+        )  # fmt: skip
+    nobody = "there is no user yet, so nobody is asked for a role; 'tunegate users add NAME --role admin' begins that"
+    out.print(table if value["users"] else nobody)
+
+
 def garbage(out: Console, value: dict[str, Any]) -> None:
     """What the store holds beyond the ledger's needs."""
     verb = "deleted" if value["deleted"] else "can be deleted with --delete"
