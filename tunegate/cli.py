@@ -11,8 +11,8 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from tunegate import key_verbs, route_verbs, serve_verbs, user_verbs, views
-from tunegate.arguments import AsJson, Version
+from tunegate import key_verbs, policy_verbs, route_verbs, serve_verbs, user_verbs, views
+from tunegate.arguments import AsJson, Person, Reason, Version
 from tunegate.guarding import guard
 from tunegate.house import House
 from tunegate.progress import watched
@@ -32,13 +32,12 @@ ledger_app = typer.Typer(help="The tamper-evident record of every step.", no_arg
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(key_verbs.verbs, name="keys")
 app.add_typer(user_verbs.verbs, name="users")
+app.add_typer(policy_verbs.verbs, name="policy")
 app.add_typer(route_verbs.verbs)
 app.add_typer(serve_verbs.verbs)
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A release config (YAML).")]
 Address = Annotated[str | None, typer.Option(help="An existing Ray cluster; a private one is started when not given.")]
-Reason = Annotated[str, typer.Option(help="Why; kept as erasable text under a salted commitment.")]
-Person = Annotated[str, typer.Option("--as", metavar="NAME", help="Whose key signs.")]
 
 
 @app.command()

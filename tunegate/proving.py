@@ -6,10 +6,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from governance.access import KEY_EVENTS
+from governance.access import KEY_CREATED, KEY_EVENTS
 from governance.ledger import Event, Problem
 from governance.ledger.bundling import make_bundle
-from governance.people import PEOPLE_EVENTS
+from governance.people import PEOPLE_EVENTS, USER_ADDED
+from governance.policies import POLICY_EVENTS
 from governance.routing import FOLLOWING
 from tunegate.house import House
 from tunegate.recording import standing
@@ -17,6 +18,8 @@ from tunegate_core.errors import BadInput, NotFound, TunegateError
 from tunegate_core.proof.bundle import verify_bundle
 from tunegate_core.records import Evidence
 
+DECISIONS = ("approval", "revoked", *KEY_EVENTS, *PEOPLE_EVENTS, *POLICY_EVENTS, *FOLLOWING)
+NAMING = (KEY_CREATED, USER_ADDED)  # a name somebody gave; a policy's name is no such text
 Checks = Iterator[tuple[str, Callable[[], object]]]
 
 
@@ -104,11 +107,18 @@ def _named_by(house: House, event: Event) -> Checks:
         yield body["verdict"], lambda: store.get(body["verdict"])
     elif event.kind == "released":
         yield body["statement"], lambda: store.get(body["statement"])
-    elif event.kind in ("approval", "revoked", *KEY_EVENTS, *PEOPLE_EVENTS, *FOLLOWING):
-        for text in filter(None, (body.get("reason"), body.get("name"))):
+    else:
+        yield from _decided_by(house, event)
+
+
+def _decided_by(house: House, event: Event) -> Checks:
+    """What events of people, keys, policies and routes name: texts that may be erased, and stored reports."""
+    body = event.body
+    if event.kind in DECISIONS:
+        for text in filter(None, (body.get("reason"), body.get("name") if event.kind in NAMING else None)):
             yield text, partial(house.rows.get, text)
-        if body.get("analysis"):
-            yield body["analysis"], lambda: store.get(body["analysis"])
+        for blob in filter(None, (body.get("analysis"), body.get("policy"), body.get("backtest"))):
+            yield blob, partial(house.store.get, blob)
 
 
 def _items(house: House, config: str) -> None:

@@ -219,6 +219,31 @@ def users(out: Console, value: dict[str, Any]) -> None:
     out.print(table if value["users"] else nobody)
 
 
+def backtest(out: Console, value: dict[str, Any]) -> None:
+    """What a policy would have said about the past."""
+    for row in value["rows"]:
+        verdict = f"{coloured(row['before'])} -> {coloured(row['after'])}" if row["changed"] else coloured(row["after"])
+        out.print(f"[bold]{row['subject']}[/]  {verdict}" + ("" if row["repeats"] else "  [red]the record differs[/]"))
+        for check in row["checks"]:
+            out.print(
+                escape(f"  {check['check']}: {check['before'] or 'none'} -> {check['after'] or 'none'}: {check['why']}")
+            )
+        if row["approvals_given"] < row["approvals_asked"]:
+            out.print(f"  approvals: {row['approvals_given']} were given, {row['approvals_asked']} would be asked for")
+    for subject, why in value["skipped"].items():
+        out.print(escape(f"{subject} could not be judged: {why}"))
+    out.print(f"{value['changed']} of {len(value['rows'])} verdicts would change under '{escape(value['name'])}'")
+
+
+def policies(out: Console, value: dict[str, Any]) -> None:
+    """Policies by their place."""
+    for place, found in value.items():
+        for said in found:
+            out.print(escape(f"{place.replace('_', ' ')}: {said['name']} {said['version']}  {said['policy']}"))
+    if not value["in_force"]:
+        out.print("no policy was approved yet: any policy file may be planned with")
+
+
 def garbage(out: Console, value: dict[str, Any]) -> None:
     """What the store holds beyond the ledger's needs."""
     verb = "deleted" if value["deleted"] else "can be deleted with --delete"
