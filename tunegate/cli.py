@@ -11,14 +11,22 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from tunegate import key_verbs, policy_verbs, route_verbs, serve_verbs, user_verbs, views
+from tunegate import data_verbs, key_verbs, policy_verbs, route_verbs, serve_verbs, user_verbs, views
 from tunegate.arguments import AsJson, Person, Reason, Version
 from tunegate.guarding import guard
 from tunegate.house import House
 from tunegate.progress import watched
 from tunegate_core.errors import BadInput, TunegateError
 
-EXIT_BY_STANDING = {"released": 0, "approved": 0, "refused": 3, "undecided": 4, "waiting": 5, "revoked": 3}
+EXIT_BY_STANDING = {
+    "released": 0,
+    "approved": 0,
+    "refused": 3,
+    "undecided": 4,
+    "waiting": 5,
+    "revoked": 3,
+    "withdrawn": 3,
+}
 
 app = typer.Typer(
     help="Fine-tune LoRA adapters and prove why each one may answer.",
@@ -35,6 +43,7 @@ app.add_typer(user_verbs.verbs, name="users")
 app.add_typer(policy_verbs.verbs, name="policy")
 app.add_typer(route_verbs.verbs)
 app.add_typer(serve_verbs.verbs)
+app.add_typer(data_verbs.verbs)
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A release config (YAML).")]
 Address = Annotated[str | None, typer.Option(help="An existing Ray cluster; a private one is started when not given.")]

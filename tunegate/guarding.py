@@ -19,6 +19,7 @@ VERBS: Mapping[str, Action | None] = {
     "release": "train", "train": "train", "evaluate": "train",
     "approve": "approve", "refuse": "refuse", "revoke": "revoke",
     "list": "view", "show": "view", "compare": "view", "report": "view", "routes": "view",
+    "trace": "view", "erase": "erase",
     "ledger verify": "view", "ledger checkpoint": "view", "ledger prove": "export", "export": "export",
     "promote": "promote", "rollback": "rollback", "kill": "kill", "unkill": "unkill", "publish": "publish",
     "serve": "serve", "gateway": "serve", "backup": "keep", "gc": "keep",

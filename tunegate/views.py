@@ -244,6 +244,62 @@ def policies(out: Console, value: dict[str, Any]) -> None:
         out.print("no policy was approved yet: any policy file may be planned with")
 
 
+def traced(out: Console, value: dict[str, Any]) -> None:
+    """An answer or a release back to its data."""
+    release = value
+    if "release" in value:
+        out.print(escape(f"answer {value['id']} on {value['alias']}: {value['version']} as {value['arm']}"))
+        release = value["release"]
+    place = f", {release['place']} of {release['route']}" if release["place"] else ""
+    out.print(escape(f"{release['version']}  {release['state']}{place}"))
+    table = Table("from", "", box=None)
+    for given in release["approvals"]:
+        table.add_row("decision", f"{given['decision']} by {given['approver']}, event {given['event']}")
+    verdict = release["verdict"] or {}
+    table.add_row("verdict", f"{verdict.get('outcome', '-')} {verdict.get('verdict', '')}")
+    for name in ("adapter", "statement", "policy", "config", "base"):
+        table.add_row(name, release[name] or "-")
+    for blob in release["evidence"]:
+        table.add_row("evidence", blob)
+    if release["data"]:
+        data = release["data"]
+        gone = f", {len(data['erased'])} of them erased" if data["erased"] else ""
+        table.add_row("data", f"{data['rows']}: {data['kept']} of {data['read']} rows{gone}")
+    out.print(table)
+    if release["trained_as"]:
+        out.print(f"trained as {release['trained_as']['version']}:")
+        traced(out, release["trained_as"])
+
+
+def traced_rows(out: Console, value: dict[str, Any]) -> None:
+    """Rows forward to what learnt from them."""
+    for row in value["rows"]:
+        out.print(escape(f"{row['row']}{' erased' if row['erased'] else ''}"))
+    _affected(out, value["candidates"])
+    where = ", ".join(f"{row['route']} ({row['place']})" for row in value["routes"]) or "no route"
+    out.print(escape(f"answers on: {where}"))
+
+
+def erasure(out: Console, value: dict[str, Any]) -> None:
+    """What was erased, or would be."""
+    for row in value["rows"]:
+        out.print(escape(f"{row['row']}  {row.get('text', 'erased')}"))
+    _affected(out, value["candidates"])
+    for backup in value["backups"]:
+        out.print(escape(f"backup {backup['archive']}: {backup['found']}" if value["done"] else f"backup {backup}"))
+    if not value["done"]:
+        out.print("nothing was erased; give --reason to do it")
+
+
+def _affected(out: Console, candidates: list[dict[str, Any]]) -> None:
+    table = Table("learnt from it", "state", "place", "route", "what follows", box=None)
+    for row in candidates:
+        follows = row.get("fate") or "-"
+        due = f", due {row['due'][:10]}" if row.get("due") else ""
+        table.add_row(row["version"], row["state"], row["place"] or "-", row["route"], follows + due)
+    out.print(table if candidates else "nothing learnt from it")
+
+
 def garbage(out: Console, value: dict[str, Any]) -> None:
     """What the store holds beyond the ledger's needs."""
     verb = "deleted" if value["deleted"] else "can be deleted with --delete"
