@@ -5,8 +5,9 @@
 1. The file is a bundle of a known version, with nothing missing and nothing unknown.
 2. The checkpoint is signed by the key, for the log of that key.
 3. Every event's bytes are a canonical event, and are at its number in the signed tree.
-4. The events tell of one release, in order: planned, sealed, examined, judged PASS, approved, released; as many people
-   as the plan asks for signed over exactly this adapter, evidence, policy and verdict.
+4. The events tell of one release, in order: planned, sealed, examined, judged PASS (or UNDECIDED, where the plan lets
+   people override that), approved, released; as many people as the plan asks for signed over exactly this adapter,
+   evidence, policy and verdict.
 5. The statement's envelope is signed by the key and holds an in-toto Statement v1 with one subject.
 6. The `released` event names exactly this envelope by its digest.
 7. The manifest is a tree whose digest is the statement's subject and the adapter that was sealed.
@@ -59,6 +60,7 @@ class VerifiedBundle(Record):
     files: int = Field(gt=0)
     policy: str
     verdict: str
+    outcome: str
     approvals: int = Field(ge=0)
     released_at: str
     statement: str
