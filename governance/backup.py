@@ -26,6 +26,7 @@ from tunegate_core.rows import Rows, without
 from tunegate_core.store import Store, hash_file
 
 LEDGER, ANCHOR, STORE, KEYS = "ledger.sqlite", "checkpoints.log", "store", "keys"
+COSIGNED = "cosignatures.log"
 COMPRESSION = 1  # adapters and base models hardly shrink
 DRAFT = ".restoring-"
 
@@ -80,7 +81,7 @@ def restore(
         report = _verify(draft, public_keys)
         if database_url is not None and not database_url.startswith("sqlite"):
             _copy_in(draft, database_url)
-        for name in (STORE, KEYS, ANCHOR, LEDGER):  # the ledger last: without it a home counts as new
+        for name in (STORE, KEYS, ANCHOR, COSIGNED, LEDGER):  # the ledger last: without it a home counts as new
             if (draft / name).exists():
                 os.replace(draft / name, home / name)
     except OSError as error:
@@ -165,6 +166,7 @@ def _copy_in(draft: Path, database_url: str) -> None:
 def _pack(raw: io.BufferedWriter, home: Path, ledger: Path, moment: Moment, include_keys: bool) -> int:
     endings = {".pub", ".key", ".pem"} if include_keys else {".pub"}
     keys = [path for path in sorted((home / KEYS).glob("*")) if path.suffix in endings]
+    kept = [home / COSIGNED] if (home / COSIGNED).exists() else []
     stored = [path for path in sorted((home / STORE).rglob("*")) if path.is_file() and not _is_draft(path)]
     anchor = "".join(line + "\n" for line in moment.anchor).encode()
     with tarfile.open(fileobj=raw, mode="w:gz", compresslevel=COMPRESSION) as tar:
@@ -172,7 +174,7 @@ def _pack(raw: io.BufferedWriter, home: Path, ledger: Path, moment: Moment, incl
         entry = tarfile.TarInfo(ANCHOR)
         entry.size, entry.mode = len(anchor), 0o644
         tar.addfile(entry, io.BytesIO(anchor))
-        for path in keys + stored:
+        for path in keys + kept + stored:
             tar.add(path, path.relative_to(home).as_posix(), recursive=False)
     return len(stored)
 
@@ -211,7 +213,7 @@ def _unpack(archive: Path, folder: Path) -> None:
 
 
 def _verify_member(archive: Path, member: tarfile.TarInfo) -> None:
-    is_known = member.name.split("/")[0] in (LEDGER, ANCHOR, STORE, KEYS)
+    is_known = member.name.split("/")[0] in (LEDGER, ANCHOR, COSIGNED, STORE, KEYS)
     if not is_known or not (member.isfile() or member.isdir()):
         raise IntegrityError(f"{archive} holds {member.name!r}, which no backup holds; nothing was restored")
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from tunegate import data_verbs, key_verbs, policy_verbs, route_verbs, serve_verbs, user_verbs, views
+from tunegate import data_verbs, key_verbs, policy_verbs, route_verbs, serve_verbs, user_verbs, views, witness_verbs
 from tunegate.arguments import AsJson, Person, Reason, Version
 from tunegate.guarding import guard
 from tunegate.house import House
@@ -41,6 +41,7 @@ app.add_typer(ledger_app, name="ledger")
 app.add_typer(key_verbs.verbs, name="keys")
 app.add_typer(user_verbs.verbs, name="users")
 app.add_typer(policy_verbs.verbs, name="policy")
+app.add_typer(witness_verbs.verbs, name="witness")
 app.add_typer(route_verbs.verbs)
 app.add_typer(serve_verbs.verbs)
 app.add_typer(data_verbs.verbs)
@@ -180,11 +181,14 @@ def report(
 def ledger_verify(
     as_json: AsJson = False,
     key: Annotated[Path | None, typer.Option(help="The public key you trust; the home's own when not given.")] = None,
+    witnessed: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="A tree head that a witness cosigned.")
+    ] = None,
 ) -> None:
     """Re-derive the tree and re-check every digest and signature."""
     from tunegate.proving import verify
 
-    report = verify(House.from_environment(), key)
+    report = verify(House.from_environment(), key, witnessed or ())
     views.show(report, views.verify_report, as_json)
     raise typer.Exit(0 if report["ok"] else 1)
 

@@ -26,6 +26,8 @@ VERBS: Mapping[str, Action | None] = {
     "keys create": "keys", "keys list": "view", "keys rotate": "keys", "keys revoke": "keys", "keys export": "view",
     "users add": "users", "users list": "view", "users roles": "users", "users disable": "users",
     "users password": "users",
+    "witness create": OPEN, "witness sign": OPEN, "witness add": "witnesses", "witness request": "view",
+    "witness take": "checkpoint", "witness list": "view",
     "policy test": "view", "policy list": "view", "policy propose": "propose-policy",
     "policy approve": "approve-policy",
 }  # fmt: skip

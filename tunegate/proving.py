@@ -1,7 +1,7 @@
 """Verification from the inside (ledger and store) and proof for the outside (bundle, signed adapter)."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from governance.routing import FOLLOWING
 from tunegate.entitling import Entitled
 from tunegate.house import House
 from tunegate.recording import standing
+from tunegate.witnessing import cosigned
 from tunegate_core.errors import BadInput, NotFound, TunegateError
 from tunegate_core.proof.bundle import verify_bundle
 from tunegate_core.records import Evidence
@@ -26,10 +27,14 @@ AGAIN = "it was not finished, or an old copy came back; 'tunegate erase' of the 
 Checks = Iterator[tuple[str, Callable[[], object]]]
 
 
-def verify(house: House, key: Path | None) -> dict[str, Any]:
-    """Re-derive the tree, check every signature, and re-hash every stored file that events name."""
+def verify(house: House, key: Path | None, witnessed: Sequence[Path] = ()) -> dict[str, Any]:
+    """Re-derive the tree, check every signature, and re-hash every stored file that events name.
+
+    `witnessed`: files with cosigned tree heads, as witnesses gave them, beside those that are kept here.
+    """
     ledger = house.existing_ledger
     public = key.read_bytes() if key else house.public_key
+    notes = [*cosigned(house), *(path.read_text(encoding="utf-8") for path in witnessed)]
     checked: set[str] = set()
     erasures, entitled, gone = Erasures(), Entitled(), dict[str, set[int]]()
 
@@ -48,7 +53,7 @@ def verify(house: House, key: Path | None) -> dict[str, Any]:
             except TunegateError as error:
                 yield Problem(where=where, what=str(error), first=event.seq, last=event.seq)
 
-    report = ledger.verify([public], blobs_of).model_dump(mode="json")
+    report = ledger.verify([public], blobs_of, notes).model_dump(mode="json")
     back, lost = _compare(erasures, gone)
     report["problems"] += [problem.model_dump(mode="json") for problem in back]
     report["notes"] += lost

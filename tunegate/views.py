@@ -159,6 +159,8 @@ def verify_report(out: Console, value: dict[str, Any]) -> None:
         out.print(f"[green]verified[/] {value['size']} events, root {value['root']}")
     else:
         out.print(f"[red]not verified[/]: {len(value['problems'])} problems in {value['size']} events")
+    for seen in value.get("witnesses", ()):
+        out.print(escape(f"  witness {seen['name']} has seen {seen['size']} events"))
     for problem in value["problems"]:
         out.print(escape(f"  {problem['where']}: {problem['what']}"))
     for note in value.get("notes", ()):
@@ -298,6 +300,14 @@ def _affected(out: Console, candidates: list[dict[str, Any]]) -> None:
         due = f", due {row['due'][:10]}" if row.get("due") else ""
         table.add_row(row["version"], row["state"], row["place"] or "-", row["route"], follows + due)
     out.print(table if candidates else "nothing learnt from it")
+
+
+def witnesses(out: Console, value: dict[str, Any]) -> None:
+    """How far each witness has seen."""
+    for row in value["witnesses"]:
+        out.print(escape(f"{row['name']} has seen {row['size']} of {value['size']} events"))
+    if not value["witnesses"]:
+        out.print("there is no witness yet; 'tunegate witness add VKEY' makes one known")
 
 
 def garbage(out: Console, value: dict[str, Any]) -> None:

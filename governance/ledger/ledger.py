@@ -133,16 +133,20 @@ class Ledger:
             return signed_head(connection, read_head(connection, None), self._signer, self.anchor)
 
     def verify(
-        self, public_keys: Iterable[bytes], blob_check: Callable[[Event], Iterable[Problem]] | None = None
+        self,
+        public_keys: Iterable[bytes],
+        blob_check: Callable[[Event], Iterable[Problem]] | None = None,
+        cosigned: Sequence[str] = (),
     ) -> VerifyReport:
         """Re-derive the tree from the stored bytes and check every hash, column, note and line of the anchor.
 
         `public_keys` are the keys whose signatures count, 32 raw bytes or PEM each. `blob_check` is asked about every
-        event, for what lies outside the ledger. Says where a fault is as far as the signed tree heads allow.
+        event, for what lies outside the ledger. `cosigned`: notes that witnesses cosigned.
+        Says where a fault is as far as the signed tree heads allow.
         """
         from governance.ledger.verifying import verify_log
 
-        return verify_log(self._database, self.anchor, list(public_keys), blob_check)
+        return verify_log(self._database, self.anchor, list(public_keys), blob_check, cosigned)
 
     def _hashes(self, ranges: Sequence[tuple[int, int]]) -> tuple[str, ...]:
         with self._database.reading() as connection:

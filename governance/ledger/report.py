@@ -12,6 +12,14 @@ class Problem(Record):
     last: int | None = None
 
 
+class WitnessSeen(Record):
+    """The largest tree that a witness cosigned; 0 and None when it cosigned none. `time` in seconds since 1970."""
+
+    name: str
+    size: int
+    time: int | None
+
+
 class VerifyReport(Record):
     """The log as re-derived from its bytes.
 
@@ -24,3 +32,4 @@ class VerifyReport(Record):
     checkpoints: int
     problems: tuple[Problem, ...]
     notes: tuple[str, ...] = ()
+    witnesses: tuple[WitnessSeen, ...] = ()

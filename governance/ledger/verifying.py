@@ -4,7 +4,7 @@
 2. Rows are numbered from 0 without a gap; each row's bytes give its leaf hash, are a canonical event, and say what the
    columns say.
 3. The tree over the leaves gives every stored subtree hash, and every signed root at its size.
-4. The log is at least as long as the longest signed tree.
+4. The log is at least as long as the longest signed tree, those that witnesses cosigned included.
 5. The database's own structure is sound (indexes find what the table holds).
 
 Events after the last signed head are checked by 2 and 3 only: nobody signed for them yet. Not everything is read into
@@ -26,10 +26,11 @@ from governance.ledger.event import Event
 from governance.ledger.heads import Heads, agreeing, judge_heads, read_heads
 from governance.ledger.locating import Findings, locate
 from governance.ledger.rederiving import Rederiving
-from governance.ledger.report import Problem, VerifyReport
+from governance.ledger.report import Problem, VerifyReport, WitnessSeen
 from governance.ledger.rows import column_fault, is_canonical, parse_row
 from governance.ledger.schema import checkpoints
 from governance.ledger.succession import rotations
+from governance.ledger.witnesses import known_witnesses, read_cosigned
 from tunegate_core.errors import BadInput, IntegrityError
 from tunegate_core.proof.keys import parse_public_key
 from tunegate_core.proof.rotation import KeyLine, verify_line
@@ -46,7 +47,11 @@ RAW_KEY_BYTES = 32
 
 
 def verify_log(
-    database: Database, anchor: Path | None, public_keys: Sequence[bytes], blob_check: BlobCheck | None
+    database: Database,
+    anchor: Path | None,
+    public_keys: Sequence[bytes],
+    blob_check: BlobCheck | None,
+    cosigned: Sequence[str] = (),
 ) -> VerifyReport:
     """Check everything; see the module's law. Raises BadInput without a key, StoreFault when nothing can be read."""
     if not public_keys:
@@ -56,6 +61,7 @@ def verify_log(
         trusted, wrong = _lines(connection, keys)
         heads = read_heads(rows, lines, trusted)
         heads.problems += wrong
+        witnesses = _witnesses(connection, heads, cosigned, trusted)
         walk = _Walk(heads, blob_check)
         walk.run(connection)
         problems = [*heads.problems, *locate(walk.found), *walk.problems, *_structure(database, connection)]
@@ -68,6 +74,7 @@ def verify_log(
         checkpoints=len(agreeing(heads, walk.roots)),
         problems=tuple(problems),
         notes=tuple(heads.notes),
+        witnesses=tuple(witnesses),
     )
 
 
@@ -102,6 +109,16 @@ def _lines(connection: Connection, keys: Sequence[bytes]) -> tuple[list[KeyLine]
             trusted.append(KeyLine((key,)))
             problems.append(Problem(where="keys", what=str(error)))
     return trusted, problems
+
+
+def _witnesses(
+    connection: Connection, heads: Heads, cosigned: Sequence[str], trusted: Sequence[KeyLine]
+) -> list[WitnessSeen]:
+    try:
+        return read_cosigned(heads, cosigned, known_witnesses(connection), trusted)
+    except (IntegrityError, DBAPIError) as error:
+        heads.problems.append(Problem(where="witnesses", what=str(error)))
+        return []
 
 
 def _structure(database: Database, connection: Connection) -> list[Problem]:
