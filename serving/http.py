@@ -17,17 +17,27 @@ class Guarded(HttpToolsProtocol):
     """A connection that is closed when a request's head is not there in time, or is too long."""
 
     _until: "asyncio.TimerHandle | None" = None
-    _head = 0
+    _head = 0  # bytes of whole headers
+    _waiting = 0  # bytes that came while the head was not whole
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The first head is awaited."""
         super().connection_made(transport)
         self._await_head()
 
+    def data_received(self, data: bytes) -> None:
+        """The parser keeps an unfinished line for as long as it grows, so what it was given is counted here."""
+        was_awaited = self._until is not None
+        super().data_received(data)
+        if was_awaited and self._until is not None:
+            self._waiting += len(data)
+            if self._waiting > HEADER_BYTES:
+                self.transport.close()
+
     def on_message_begin(self) -> None:
         """A head begins."""
         super().on_message_begin()
-        self._head = 0
+        self._head = self._waiting = 0
         self._await_head()
 
     def on_header(self, name: bytes, value: bytes) -> None:

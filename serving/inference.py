@@ -17,7 +17,7 @@ from serving.endpoints import Endpoint
 from serving.errors import Refusal, bad_request, failed, too_large
 from serving.forward import forward_in_time
 from serving.inflight import Receive, watch_for_leaving
-from serving.keys import require
+from serving.keys import authorization, require
 from serving.outlet import Outlet, Send
 from serving.sanitise import sanitise
 from serving.shadow import Shadows
@@ -51,7 +51,7 @@ class Inference:
         desk = self._desk
         with desk.inflight.place():
             try:
-                call = await self._admit(dict(headers), receive, request_id, started)
+                call = await self._admit(list(headers), receive, request_id, started)
             except Refusal as refusal:
                 desk.metrics.refused.labels(refusal.code).inc()
                 raise
@@ -67,10 +67,10 @@ class Inference:
             finally:
                 leaving.cancel()
 
-    async def _admit(self, headers: dict[bytes, bytes], receive: Receive, request_id: str, started: float) -> Call:
+    async def _admit(self, sent: list[tuple[bytes, bytes]], receive: Receive, request_id: str, started: float) -> Call:
         """Everything that is decided before an engine is asked. Raises Refusal."""
-        desk, caps = self._desk, self._desk.settings.caps
-        _, key = desk.caller(headers.get(b"authorization", b"").decode("latin-1"))
+        desk, caps, headers = self._desk, self._desk.settings.caps, dict(sent)
+        _, key = desk.caller(authorization(sent))
         require(key, "infer")
         desk.accounts.of(key.key_id, key.limits, time.monotonic()).admit(time.monotonic())
         raw = await read_body(headers, receive, caps.body_bytes, desk.settings.body_seconds)

@@ -17,7 +17,7 @@ from serving.desk import Desk
 from serving.errors import Refusal, bad_request, too_large
 from serving.inference import read_body
 from serving.inflight import Receive
-from serving.keys import require
+from serving.keys import authorization, require
 from serving.replies import told
 from serving.view import Key
 from tunegate_core.errors import NotFound
@@ -107,7 +107,7 @@ class BatchPaths:
         return told((await self._job(request)).card())
 
     def _key(self, request: Request) -> Key:
-        key = self._desk.caller(request.headers.get("authorization"))[1]
+        key = self._desk.caller(authorization(request.scope["headers"]))[1]
         require(key, "infer")
         return key
 
