@@ -1,16 +1,21 @@
 """The HTTP server under the gateway: uvicorn on uvloop, with time and room limits for those who send slowly or much."""
 
 import asyncio
+import logging
 from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from serving.errors import place
 
 HEADER_SECONDS = 15.0
 HEADER_BYTES = 32_768
 KEEP_ALIVE_SECONDS = 65
 DRAIN_SECONDS = 30
 MOST_CONNECTIONS = 4_096
+
+log = logging.getLogger(__name__)
 
 
 class Guarded(HttpToolsProtocol):
@@ -68,10 +73,25 @@ class Guarded(HttpToolsProtocol):
             self._until = None
 
 
+def discreet(app: Any) -> Any:
+    """The app, which has answered for its own faults by now: else the server would log their words, and with them what
+    was asked."""
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await app(scope, receive, send)
+        except Exception as error:
+            if scope["type"] != "http":
+                raise
+            log.error("%s at %s", type(error).__name__, place(error))
+
+    return answer
+
+
 def gateway_server(app: Any, host: str, port: int) -> uvicorn.Server:
     """A server that is ready to `run()`; SIGINT and SIGTERM let answers end for a while, then cut them."""
     config = uvicorn.Config(
-        app,
+        discreet(app),
         host=host,
         port=port,
         loop="uvloop",

@@ -14,7 +14,7 @@ from serving.accept import accept
 from serving.call import Call
 from serving.desk import Desk
 from serving.endpoints import Endpoint
-from serving.errors import Refusal, bad_request, failed, too_large
+from serving.errors import Refusal, bad_request, failed, place, too_large
 from serving.forward import forward_in_time
 from serving.inflight import Receive, watch_for_leaving
 from serving.keys import authorization, require
@@ -42,7 +42,7 @@ class Inference:
         except Refusal as refusal:
             await outlet.refuse(refusal)
         except Exception as error:  # its words may hold what was asked: they stay here
-            log.error("request %s failed in the gateway: %s at %s", request_id, type(error).__name__, _place(error))
+            log.error("request %s failed in the gateway: %s at %s", request_id, type(error).__name__, place(error))
             await outlet.refuse(failed(500, "internal_error", "The gateway failed."))
 
     async def _serve(
@@ -103,11 +103,3 @@ async def _read_pieces(receive: Receive, most: int) -> bytes:
         if len(data) > most:
             raise too_large(most)
     return bytes(data)
-
-
-def _place(error: BaseException) -> str:
-    """File and line where it was raised."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return "?" if trace is None else f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}"
