@@ -18,12 +18,12 @@ from pathlib import Path
 
 import httpx
 
+from serving.door import SECRET
 from tunegate_core.errors import ResourcesUnavailable
 
 READY_SECONDS = 600
 POLL_SECONDS = 0.25
 DRAIN_SECONDS = 15
-SECRET = "VLLM_API_KEY"  # a variable, so that the key is not in the process list
 ENVIRONMENT = {
     "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1",
     "VLLM_SERVER_DEV_MODE": "0",
@@ -154,7 +154,7 @@ def command(settings: EngineSettings, host: str, port: int) -> list[str]:
         *("--max-lora-rank", str(settings.max_rank), "--dtype", settings.dtype),
         *("--tensor-parallel-size", str(settings.tensor_parallel)),
         *("--gpu-memory-utilization", str(settings.memory_share)),
-        *("--disable-uvicorn-access-log", "--enable-prompt-tokens-details"),
+        *("--disable-uvicorn-access-log", "--enable-prompt-tokens-details", "--middleware", "serving.door.Door"),
         *(() if settings.compiled else ("--enforce-eager",)),
         *settings.extra,
     ]

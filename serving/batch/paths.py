@@ -17,7 +17,7 @@ from serving.desk import Desk
 from serving.errors import Refusal, bad_request, too_large
 from serving.inference import read_body
 from serving.inflight import Receive
-from serving.keys import require
+from serving.keys import authorization, require
 from serving.replies import told
 from serving.view import Key
 from tunegate_core.errors import NotFound
@@ -107,7 +107,7 @@ class BatchPaths:
         return told((await self._job(request)).card())
 
     def _key(self, request: Request) -> Key:
-        key = self._desk.caller(request.headers.get("authorization"))[1]
+        key = self._desk.caller(authorization(request.scope["headers"]))[1]
         require(key, "infer")
         return key
 
@@ -148,7 +148,7 @@ def parse_create(raw: bytes) -> dict[str, Any]:
         raise bad_request("The body is not valid JSON.", code="invalid_json") from None
     if not isinstance(body, dict) or not isinstance(body.get("input_file_id"), str):
         raise bad_request("'input_file_id' must be the id of a file.", "input_file_id")
-    if body.get("endpoint") not in BY_PATH:
+    if not isinstance(body.get("endpoint"), str) or body["endpoint"] not in BY_PATH:
         raise bad_request(f"'endpoint' must be one of {', '.join(BY_PATH)}.", "endpoint")
     if body.get("completion_window") != WINDOW:
         raise bad_request(f"'completion_window' must be '{WINDOW}'.", "completion_window")

@@ -114,18 +114,20 @@ class Told:
         (self.folder / name / "file.txt").write_text(name)
         return str(self.house.store.put_tree(self.folder / name))
 
-    def plan(self, version: int, champion: str | None = None, approvals: int = 0) -> Planned:
-        """Record a plan that judges an existing adapter; so many people must approve."""
+    def plan(self, version: int, champion: str | None = None, approvals: int = 0, name: str = "bot") -> Planned:
+        """Record a plan that judges an existing adapter; so many people must approve. `name` is its route too."""
         store = self.house.store
         items = {"facts": {"digest": "sha256:" + "0" * 64, "metric": "acc", "n": 264, "clusters": 264}}
         planned = Planned(
-            name="bot", version=version, route="bot", run=f"run-{version}", starter="0" * 16,
+            name=name, version=version, route=name, run=f"run-{name}-{version}", starter="0" * 16,
             config=store.put_json({"eval": {"tasks": [], "batch_size": 1}}), base=self.base, data=None,
             policy=store.put(POLICY.canonical()), margins=POLICY.margins(), approvals=ApprovalRule(required=approvals),
             items=items, champion=champion, source_adapter="elsewhere@1", attempt=version,
         )  # fmt: skip
         with self.house.ledger.write() as tx:
-            append(self.house, tx, planned.subject, "planned", planned.model_dump(mode="json"), f"plan/{version}")
+            append(
+                self.house, tx, planned.subject, "planned", planned.model_dump(mode="json"), f"plan/{planned.subject}"
+            )
         return planned
 
     def judge(self, planned: Planned, counts: tuple[int, int, int], champion: str | None = None) -> Evidence:
