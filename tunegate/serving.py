@@ -20,10 +20,12 @@ from serving.replica import ReplicaSettings
 from serving.replicas import Exchange
 from serving.sanitise import Caps
 from serving.sealing import Retention
-from serving.settings import GatewaySettings
+from serving.settings import CanarySettings, GatewaySettings
 from serving.static import StaticUpstreams
+from tunegate.canaries import status_file
 from tunegate.house import House
 from tunegate.publishing import publish, snapshot_file
+from tunegate.steering import Steering
 from tunegate_core.config.endpoint import Endpoint
 from tunegate_core.errors import BadInput, TunegateError
 from tunegate_core.proof.keys import parse_public_key
@@ -67,6 +69,7 @@ def _run(house: House, endpoint: Endpoint, exchange: Exchange, host: str, port: 
         keeps_text=endpoint.records.text,
         is_vllm=is_vllm,
         most_in_flight=endpoint.most_in_flight,
+        canary=CanarySettings(Steering(house), status_file(house)),
     )
     server = gateway_server(build_gateway(settings), host, port)
     # uvicorn ends in order, then raises the signal that it was ended by.

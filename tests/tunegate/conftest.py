@@ -99,9 +99,13 @@ CLEAR_GAIN, CLEAR_HARM, TOO_FEW = (60, 4, 200), (4, 60, 200), (3, 2, 20)
 
 
 class Told:
-    """Candidates of the route `bot` that were sealed, examined and judged without a model. `house`: where."""
+    """Candidates of the route `bot` that were sealed, examined and judged without a model.
+
+    `house`: where; `serving`: what the next one's config says of serving.
+    """
 
     def __init__(self, home: Path, folder: Path):
+        self.serving: dict[str, Any] = {}
         self.house, self.folder = House(home, f"sqlite:///{home / 'ledger.sqlite'}"), folder
         self.base = BaseModelRecord(
             source="folder", tree=self.tree("base"), template="sha256:" + "e" * 64, architecture="LlamaForCausalLM",
@@ -120,8 +124,9 @@ class Told:
         items = {"facts": {"digest": "sha256:" + "0" * 64, "metric": "acc", "n": 264, "clusters": 264}}
         planned = Planned(
             name=name, version=version, route=name, run=f"run-{name}-{version}", starter="0" * 16,
-            config=store.put_json({"eval": {"tasks": [], "batch_size": 1}}), base=self.base, data=None,
-            policy=store.put(POLICY.canonical()), margins=POLICY.margins(), approvals=ApprovalRule(required=approvals),
+            config=store.put_json({"eval": {"tasks": [], "batch_size": 1}, "serving": self.serving}), base=self.base,
+            data=None, policy=store.put(POLICY.canonical()), margins=POLICY.margins(),
+            approvals=ApprovalRule(required=approvals),
             items=items, champion=champion, source_adapter="elsewhere@1", attempt=version,
         )  # fmt: skip
         with self.house.ledger.write() as tx:
