@@ -13,7 +13,7 @@ import shutil
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from governance.ledger.copying import Moment, copy_ledger, this_moment
@@ -22,7 +22,7 @@ from governance.ledger.report import VerifyReport
 from governance.ledger.verifying import verify_log
 from tunegate_core.errors import BadInput, IntegrityError, NotFound, StoreFault
 from tunegate_core.records import Record
-from tunegate_core.rows import Rows
+from tunegate_core.rows import Rows, without
 from tunegate_core.store import Store, hash_file
 
 LEDGER, ANCHOR, STORE, KEYS = "ledger.sqlite", "checkpoints.log", "store", "keys"
@@ -50,7 +50,7 @@ def backup(home: Path, database_url: str, out: Path, include_keys: bool = False)
     try:
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as work:
             moment = _copy_out(database_url, home / ANCHOR, Path(work) / LEDGER)
-            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as raw:
+            with os.fdopen(_new_file(draft), "wb") as raw:
                 files = _pack(raw, home, Path(work) / LEDGER, moment, include_keys)
                 raw.flush()
                 os.fsync(raw.fileno())
@@ -88,6 +88,57 @@ def restore(
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return report
+
+
+def erase_in_archive(archive: Path, rows: Mapping[str, Collection[int]]) -> int:
+    """Erase rows (numbers by their set's root) in an archive; return how many had their text. Replaced as a whole.
+
+    Raises NotFound for an archive that is not there, IntegrityError for one that can't be read, StoreFault.
+    """
+    draft = archive.parent / f".{archive.name}.{secrets.token_hex(8)}"
+    try:
+        with tarfile.open(archive, "r:gz") as old, os.fdopen(_new_file(draft), "wb") as raw:
+            with tarfile.open(fileobj=raw, mode="w:gz", compresslevel=COMPRESSION) as new:
+                count = sum(_copy_member(old, new, member, rows) for member in old)
+            raw.flush()
+            os.fsync(raw.fileno())
+        if count:
+            os.replace(draft, archive)
+    except FileNotFoundError as error:
+        raise NotFound(f"there is no archive {archive}") from error
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise IntegrityError(f"{archive} is damaged or no backup: {error}; nothing was erased in it") from error
+    except OSError as error:
+        raise StoreFault(f"can't write {archive}: {error.strerror}; nothing was erased in it") from error
+    finally:
+        draft.unlink(missing_ok=True)
+    return count
+
+
+def _copy_member(
+    old: tarfile.TarFile, new: tarfile.TarFile, member: tarfile.TarInfo, rows: Mapping[str, Collection[int]]
+) -> int:
+    """Copy one member without the rows; how many of them had their text."""
+    source, path = old.extractfile(member), Path(member.name)
+    if source is None:
+        new.addfile(member)
+        return 0
+    folder, erased = path.parent.as_posix(), rows.get(f"rows:{path.stem}", ())
+    if folder == f"{STORE}/rows/index" and source.read().decode() in rows:
+        return 0  # it would tell by their texts which rows these were
+    source.seek(0)
+    if folder != f"{STORE}/rows" or not erased:
+        new.addfile(member, source)
+        return 0
+    data = source.read()
+    left = without(data, erased)
+    member.size = len(left)
+    new.addfile(member, io.BytesIO(left))
+    return sum(was != now for was, now in zip(data.splitlines(), left.splitlines(), strict=True))
+
+
+def _new_file(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
 
 
 def _copy_out(database_url: str, anchor: Path, target: Path) -> Moment:

@@ -1,11 +1,12 @@
 """The life of a candidate, typed.
 
     Planned -> Trained -> Sealed -> Examined -> Judged -> Approved -> Released -> Retired | Revoked
+        any of them before Released -> Withdrawn
 
 Judged PASS may be approved; FAIL ends in Refused; UNDECIDED may go back to Examined with more items. A person may
-refuse what was judged PASS. `Planned` holds the digests of the policy, its margins, the items and the champion,
-so that nothing can be chosen after the answer is known. A candidate that judges an existing adapter goes from Planned
-to Sealed.
+refuse what was judged PASS. What learnt from data that is withdrawn before it is released ends Withdrawn. `Planned`
+holds the digests of the policy, its margins, the items and the champion, so that nothing can be chosen after the answer
+is known. A candidate that judges an existing adapter goes from Planned to Sealed.
 
 Each state is a frozen record that only the arrow from the state before can make, and carries that state's digest. An
 unjudged adapter can't be released: the arrow `release` refuses every state but an `Approved`, and the release statement
@@ -142,7 +143,15 @@ class Revoked(State):
     """Was released; may not answer any more."""
 
 
-AnyState = Planned | Trained | Sealed | Examined | Judged | Approved | Released | Refused | Retired | Revoked
+class Withdrawn(State):
+    """Ended before it was released: data that it learnt from was withdrawn."""
+
+    erased: int  # the event that erased the data
+
+
+AnyState = (
+    Planned | Trained | Sealed | Examined | Judged | Approved | Released | Refused | Retired | Revoked | Withdrawn
+)
 
 
 def decided(judged: Judged) -> Decided:
@@ -303,6 +312,15 @@ def revoke(state: AnyState | None, event: LifecycleEvent) -> Revoked:
     return Revoked(planned=state.planned, before=state.digest())
 
 
+def withdraw(state: AnyState | None, event: LifecycleEvent) -> Withdrawn:
+    """Planned, Trained, Sealed, Examined, Judged or Approved -> Withdrawn."""
+    if isinstance(state, Planned):
+        return Withdrawn(planned=state, before=state.digest(), **event.body)
+    if not isinstance(state, Trained | Sealed | Examined | Judged | Approved):
+        raise _out_of_order(state, event)
+    return Withdrawn(planned=state.planned, before=state.digest(), **event.body)
+
+
 ARROWS: dict[str, Callable[[AnyState | None, LifecycleEvent], AnyState]] = {
     "planned": plan,
     "trained": train,
@@ -315,6 +333,7 @@ ARROWS: dict[str, Callable[[AnyState | None, LifecycleEvent], AnyState]] = {
     "released": release,
     "retired": retire,
     "revoked": revoke,
+    "withdrawn": withdraw,
 }
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
 from governance.check import Check, CheckBlock
 from tunegate_core import registry
@@ -35,13 +35,28 @@ class ApprovalRule(Record):
     expires_days: int | None = Field(default=30, ge=1, strict=True)
 
 
+class ErasureRule(Record):
+    """What happens to a release that learnt from data which is withdrawn: it ends at once, or must be made anew in
+    `days`. What is not released yet ends in any case."""
+
+    then: Literal["revoke", "retrain"] = "revoke"
+    days: int = Field(default=30, ge=1, strict=True)
+
+
 class Policy(Record):
-    """The checks as resolved blocks, in the order of the file."""
+    """The checks as resolved blocks, in the order of the file. `erasure`: None is the rule's default."""
 
     name: str = Field(min_length=1)
     rule: Rule = "all-required"
     checks: tuple[dict[str, Any], ...] = Field(min_length=1)
     approvals: ApprovalRule = ApprovalRule()
+    erasure: ErasureRule | None = None
+
+    @model_serializer(mode="wrap")
+    def as_before(self, form: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What a policy does not say is not in its form: one from before the key existed keeps its digest."""
+        said: dict[str, Any] = form(self)
+        return said if self.erasure is not None else {key: part for key, part in said.items() if key != "erasure"}
 
     def blocks(self) -> list[tuple[Check, CheckBlock]]:
         """Each check with its plug-in, in order."""
@@ -68,6 +83,7 @@ class _File(BaseModel):
     rule: Rule = "all-required"
     checks: list[_KindOnly] = Field(min_length=1)
     approvals: ApprovalRule = ApprovalRule()
+    erasure: ErasureRule | None = None
 
     @field_validator("checks")
     @classmethod
@@ -95,7 +111,7 @@ def load_policy(path: Path) -> Policy:
             problems.append(f"checks[{index}]: {path}, line {here[('kind',)]}: {error}")
     if problems:
         raise PolicyError("\n".join(problems))
-    return Policy(name=file.name, rule=file.rule, checks=tuple(blocks), approvals=file.approvals)
+    return Policy(name=file.name, rule=file.rule, checks=tuple(blocks), approvals=file.approvals, erasure=file.erasure)
 
 
 def load_check(kind: str) -> Check:

@@ -11,13 +11,22 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from tunegate import key_verbs, route_verbs, serve_verbs, views
-from tunegate.arguments import AsJson, Version
+from tunegate import data_verbs, key_verbs, policy_verbs, route_verbs, serve_verbs, user_verbs, views
+from tunegate.arguments import AsJson, Person, Reason, Version
+from tunegate.guarding import guard
 from tunegate.house import House
 from tunegate.progress import watched
 from tunegate_core.errors import BadInput, TunegateError
 
-EXIT_BY_STANDING = {"released": 0, "approved": 0, "refused": 3, "undecided": 4, "waiting": 5, "revoked": 3}
+EXIT_BY_STANDING = {
+    "released": 0,
+    "approved": 0,
+    "refused": 3,
+    "undecided": 4,
+    "waiting": 5,
+    "revoked": 3,
+    "withdrawn": 3,
+}
 
 app = typer.Typer(
     help="Fine-tune LoRA adapters and prove why each one may answer.",
@@ -30,13 +39,14 @@ app = typer.Typer(
 ledger_app = typer.Typer(help="The tamper-evident record of every step.", no_args_is_help=True)
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(key_verbs.verbs, name="keys")
+app.add_typer(user_verbs.verbs, name="users")
+app.add_typer(policy_verbs.verbs, name="policy")
 app.add_typer(route_verbs.verbs)
 app.add_typer(serve_verbs.verbs)
+app.add_typer(data_verbs.verbs)
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A release config (YAML).")]
 Address = Annotated[str | None, typer.Option(help="An existing Ray cluster; a private one is started when not given.")]
-Reason = Annotated[str, typer.Option(help="Why; kept as erasable text under a salted commitment.")]
-Person = Annotated[str, typer.Option("--as", metavar="NAME", help="Whose key signs.")]
 
 
 @app.command()
@@ -264,6 +274,9 @@ def _finish(subject: str, as_json: bool) -> NoReturn:
     found: dict[str, Any] = candidate(House.from_environment(), subject)
     views.show(found, views.candidate, as_json)
     raise typer.Exit(EXIT_BY_STANDING.get(found["standing"], 1))
+
+
+guard(app)
 
 
 def main() -> NoReturn:

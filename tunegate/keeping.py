@@ -1,9 +1,11 @@
 """Backup, restore, and what the store no longer needs."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
+from governance.ledger.event import format_time
 from tunegate.house import House
 from tunegate_core.errors import NotFound
 
@@ -16,8 +18,23 @@ def backup(house: House, out: Path, with_keys: bool) -> str:
 
     house.proving_ledger.checkpoint()
     run(house.home, house.database, out, include_keys=with_keys)
+    with backups_file(house).open("a", encoding="utf-8") as index:
+        index.write(json.dumps({"archive": str(out.resolve()), "at": format_time(house.clock())}) + "\n")
     guard = "; it holds private keys: guard it" if with_keys else "; private keys are not in it, keep them apart"
     return f"wrote {out}{guard}"
+
+
+def backups_file(house: House) -> Path:
+    """The index of backups: one JSON line for each archive that was written here, so that erasure reaches it."""
+    return house.home / "backups.jsonl"
+
+
+def known_backups(house: House) -> list[Path]:
+    """Every archive that was written, each once, in order; it may have been moved or removed since."""
+    if not backups_file(house).exists():
+        return []
+    lines = backups_file(house).read_text(encoding="utf-8").splitlines()
+    return list(dict.fromkeys(Path(json.loads(line)["archive"]) for line in lines if line.strip()))
 
 
 def restore(house: House, archive: Path) -> str:

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from governance.lifecycle import Planned
+from governance.policies import POLICY_EVENTS, Policies
 from governance.policy import Policy, load_policy, validate_against
 from governance.registry import KINDS, Registry
 from tunegate.house import House
@@ -45,6 +46,9 @@ def read_inputs(house: House, config: Config) -> Inputs:
     from eval.items import freeze
 
     policy = load_policy(Path(config.governance.policy))
+    if house.has_ledger:
+        known = Policies.from_events(house.existing_ledger.events(POLICY_EVENTS))
+        known.verify_in_force(policy.name, policy.digest())
     validate_against(policy, [task.name for task in config.eval.tasks])
     items = freeze(config.eval.tasks)
     if isinstance(config.finetune, AdapterSource):

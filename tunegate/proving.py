@@ -1,14 +1,17 @@
 """Verification from the inside (ledger and store) and proof for the outside (bundle, signed adapter)."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from governance.access import KEY_EVENTS
+from governance.access import KEY_CREATED, KEY_EVENTS
+from governance.erasure import ERASED, Erasures
 from governance.ledger import Event, Problem
 from governance.ledger.bundling import make_bundle
+from governance.people import PEOPLE_EVENTS, USER_ADDED
+from governance.policies import POLICY_EVENTS
 from governance.routing import FOLLOWING
 from tunegate.house import House
 from tunegate.recording import standing
@@ -16,6 +19,9 @@ from tunegate_core.errors import BadInput, NotFound, TunegateError
 from tunegate_core.proof.bundle import verify_bundle
 from tunegate_core.records import Evidence
 
+DECISIONS = ("approval", "revoked", ERASED, *KEY_EVENTS, *PEOPLE_EVENTS, *POLICY_EVENTS, *FOLLOWING)
+NAMING = (KEY_CREATED, USER_ADDED)  # a name somebody gave; a policy's name is no such text
+AGAIN = "it was not finished, or an old copy came back; 'tunegate erase' of the same row ends it"
 Checks = Iterator[tuple[str, Callable[[], object]]]
 
 
@@ -24,20 +30,41 @@ def verify(house: House, key: Path | None) -> dict[str, Any]:
     ledger = house.existing_ledger
     public = key.read_bytes() if key else house.public_key
     checked: set[str] = set()
+    erasures, gone = Erasures(), dict[str, set[int]]()
 
     def blobs_of(event: Event) -> Iterable[Problem]:
         where = f"event {event.seq} ({event.kind} {event.subject or ''})".replace(" )", ")")
+        erasures.take(event, event.seq)
         for name, check in _named_by(house, event):
             if name in checked:
                 continue
             checked.add(name)
             try:
-                check()
+                found = check()
+                if name.startswith("rows:") and isinstance(found, list):
+                    gone[name] = {row for row, text in enumerate(found) if text is None}
             except TunegateError as error:
                 yield Problem(where=where, what=str(error), first=event.seq, last=event.seq)
 
-    report = ledger.verify([public], blobs_of)
-    return {**report.model_dump(mode="json"), "stored_files": len(checked)}
+    report = ledger.verify([public], blobs_of).model_dump(mode="json")
+    back, lost = _compare(erasures, gone)
+    report["problems"] += [problem.model_dump(mode="json") for problem in back]
+    report["notes"] += lost
+    erased = sum(len(rows) for rows in gone.values())
+    return {**report, "ok": report["ok"] and not back, "stored_files": len(checked), "erased_rows": erased}
+
+
+def _compare(erasures: Erasures, gone: Mapping[str, set[int]]) -> tuple[list[Problem], list[str]]:
+    """Rows that an event says are erased and are not, and rows that are erased without an event."""
+    back = [
+        Problem(where=f"{rows}#{row}", what=f"event {seq} says it is erased, and its text is here: {AGAIN}",
+                first=seq, last=seq)
+        for rows, numbers in erasures.rows.items()
+        for row, seq in numbers.items()
+        if rows in gone and row not in gone[rows]
+    ]  # fmt: skip
+    unsaid = [f"{rows}#{row}" for rows, found in gone.items() for row in sorted(found) if not erasures.has(rows, row)]
+    return back, [f"{len(unsaid)} rows read as erased, and no event says so: {', '.join(unsaid[:5])}"] if unsaid else []
 
 
 def prove(house: House, subject: str, out: Path) -> str:
@@ -103,11 +130,18 @@ def _named_by(house: House, event: Event) -> Checks:
         yield body["verdict"], lambda: store.get(body["verdict"])
     elif event.kind == "released":
         yield body["statement"], lambda: store.get(body["statement"])
-    elif event.kind in ("approval", "revoked", *KEY_EVENTS, *FOLLOWING):
-        for text in filter(None, (body.get("reason"), body.get("name"))):
+    else:
+        yield from _decided_by(house, event)
+
+
+def _decided_by(house: House, event: Event) -> Checks:
+    """What events of people, keys, policies and routes name: texts that may be erased, and stored reports."""
+    body = event.body
+    if event.kind in DECISIONS:
+        for text in filter(None, (body.get("reason"), body.get("name") if event.kind in NAMING else None)):
             yield text, partial(house.rows.get, text)
-        if body.get("analysis"):
-            yield body["analysis"], lambda: store.get(body["analysis"])
+        for blob in filter(None, (body.get("analysis"), body.get("policy"), body.get("backtest"))):
+            yield blob, partial(house.store.get, blob)
 
 
 def _items(house: House, config: str) -> None:

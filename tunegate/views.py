@@ -227,6 +227,106 @@ def api_keys(out: Console, value: dict[str, Any]) -> None:
     )
 
 
+def user(out: Console, value: dict[str, Any]) -> None:
+    """One user."""
+    out.print(escape(f"user {value['name']} is {', '.join(value['roles'])}; key {value['key_id'] or 'none'}"))
+    if not value["has_password"]:
+        out.print(escape(f"no password is set yet: 'tunegate users password {value['name']}'"))
+
+
+def users(out: Console, value: dict[str, Any]) -> None:
+    """Users and their roles."""
+    table = Table("name", "state", "roles", "key", "password", "added at", box=None)
+    for user in value["users"]:
+        table.add_row(
+            escape(user["name"]), user["state"], ", ".join(user["roles"]), user["key_id"] or "-",
+            "set" if user["has_password"] else "-", user["added_at"][:19],
+        )  # fmt: skip
+    nobody = "there is no user yet, so nobody is asked for a role; 'tunegate users add NAME --role admin' begins that"
+    out.print(table if value["users"] else nobody)
+
+
+def backtest(out: Console, value: dict[str, Any]) -> None:
+    """What a policy would have said about the past."""
+    for row in value["rows"]:
+        verdict = f"{coloured(row['before'])} -> {coloured(row['after'])}" if row["changed"] else coloured(row["after"])
+        out.print(f"[bold]{row['subject']}[/]  {verdict}" + ("" if row["repeats"] else "  [red]the record differs[/]"))
+        for check in row["checks"]:
+            out.print(
+                escape(f"  {check['check']}: {check['before'] or 'none'} -> {check['after'] or 'none'}: {check['why']}")
+            )
+        if row["approvals_given"] < row["approvals_asked"]:
+            out.print(f"  approvals: {row['approvals_given']} were given, {row['approvals_asked']} would be asked for")
+    for subject, why in value["skipped"].items():
+        out.print(escape(f"{subject} could not be judged: {why}"))
+    out.print(f"{value['changed']} of {len(value['rows'])} verdicts would change under '{escape(value['name'])}'")
+
+
+def policies(out: Console, value: dict[str, Any]) -> None:
+    """Policies by their place."""
+    for place, found in value.items():
+        for said in found:
+            out.print(escape(f"{place.replace('_', ' ')}: {said['name']} {said['version']}  {said['policy']}"))
+    if not value["in_force"]:
+        out.print("no policy was approved yet: any policy file may be planned with")
+
+
+def traced(out: Console, value: dict[str, Any]) -> None:
+    """An answer or a release back to its data."""
+    release = value
+    if "release" in value:
+        out.print(escape(f"answer {value['id']} on {value['alias']}: {value['version']} as {value['arm']}"))
+        release = value["release"]
+    place = f", {release['place']} of {release['route']}" if release["place"] else ""
+    out.print(escape(f"{release['version']}  {release['state']}{place}"))
+    table = Table("from", "", box=None)
+    for given in release["approvals"]:
+        table.add_row("decision", f"{given['decision']} by {given['approver']}, event {given['event']}")
+    verdict = release["verdict"] or {}
+    table.add_row("verdict", f"{verdict.get('outcome', '-')} {verdict.get('verdict', '')}")
+    for name in ("adapter", "statement", "policy", "config", "base"):
+        table.add_row(name, release[name] or "-")
+    for blob in release["evidence"]:
+        table.add_row("evidence", blob)
+    if release["data"]:
+        data = release["data"]
+        gone = f", {len(data['erased'])} of them erased" if data["erased"] else ""
+        table.add_row("data", f"{data['rows']}: {data['kept']} of {data['read']} rows{gone}")
+    out.print(table)
+    if release["trained_as"]:
+        out.print(f"trained as {release['trained_as']['version']}:")
+        traced(out, release["trained_as"])
+
+
+def traced_rows(out: Console, value: dict[str, Any]) -> None:
+    """Rows forward to what learnt from them."""
+    for row in value["rows"]:
+        out.print(escape(f"{row['row']}{' erased' if row['erased'] else ''}"))
+    _affected(out, value["candidates"])
+    where = ", ".join(f"{row['route']} ({row['place']})" for row in value["routes"]) or "no route"
+    out.print(escape(f"answers on: {where}"))
+
+
+def erasure(out: Console, value: dict[str, Any]) -> None:
+    """What was erased, or would be."""
+    for row in value["rows"]:
+        out.print(escape(f"{row['row']}  {row.get('text', 'erased')}"))
+    _affected(out, value["candidates"])
+    for backup in value["backups"]:
+        out.print(escape(f"backup {backup['archive']}: {backup['found']}" if value["done"] else f"backup {backup}"))
+    if not value["done"]:
+        out.print("nothing was erased; give --reason to do it")
+
+
+def _affected(out: Console, candidates: list[dict[str, Any]]) -> None:
+    table = Table("learnt from it", "state", "place", "route", "what follows", box=None)
+    for row in candidates:
+        follows = row.get("fate") or "-"
+        due = f", due {row['due'][:10]}" if row.get("due") else ""
+        table.add_row(row["version"], row["state"], row["place"] or "-", row["route"], follows + due)
+    out.print(table if candidates else "nothing learnt from it")
+
+
 def garbage(out: Console, value: dict[str, Any]) -> None:
     """What the store holds beyond the ledger's needs."""
     verb = "deleted" if value["deleted"] else "can be deleted with --delete"

@@ -5,7 +5,8 @@ TunegateError                  exit 1   something went wrong that is not the cal
 │   ├── ConfigError                     a config file, with the path of every wrong key
 │   ├── DataError                       a data file, with the line number
 │   ├── PolicyError                     a policy file
-│   └── NotFound                        a name, digest or file that is not there
+│   ├── NotFound                        a name, digest or file that is not there
+│   └── Denied                 exit 3   a person or key that may not do this; recorded by who raises it
 ├── IntegrityError             exit 1   bytes are not what was signed or recorded
 ├── StoreFault                 exit 1   the store can't be read or written
 ├── ResourcesUnavailable       exit 1   the cluster can't give what the config asks for
@@ -42,6 +43,12 @@ class PolicyError(BadInput):
 
 class NotFound(BadInput):
     """What was asked for does not exist here."""
+
+
+class Denied(BadInput):
+    """Somebody tried what their role, their key or the policy does not let them do."""
+
+    exit_code = 3
 
 
 class IntegrityError(TunegateError):

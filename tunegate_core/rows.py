@@ -11,7 +11,7 @@ continued run knows its own data.
 import json
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from tunegate_core.canonical import canonical_json, digest
@@ -55,11 +55,21 @@ class Rows:
     def erase(self, commitment: str, row: int) -> None:
         """Replace one row's salt and text by its leaf hash, and forget the index of all rows that held it."""
         lines = self._lines(commitment)
-        lines[row] = canonical_json({"erased": _parse(_row_of(lines, commitment, row))[0].hex()})
-        self._write(self._path(commitment), b"".join(line + b"\n" for line in lines))
+        _row_of(lines, commitment, row)
+        self._write(self._path(commitment), without(b"".join(line + b"\n" for line in lines), [row]))
         for index in self._fs.find(f"{self._root}/index"):
             if self._fs.cat_file(index).decode() == commitment:
                 self._fs.rm_file(index)
+
+    def search(self, hint: str, matches: Callable[[str], bool]) -> Iterator[tuple[str, int, str]]:
+        """Every row that matches, as (commitment, row, text), in every set. `hint`: letters and digits, whatever their
+        case, that a match is sure to hold; sets without them are not taken apart."""
+        wanted = hint.casefold()
+        for commitment in sorted(self.commitments()):
+            if wanted in self._fs.cat_file(self._path(commitment)).decode("utf-8", "replace").casefold():
+                for row, text in enumerate(self.get(commitment)):
+                    if text is not None and matches(text):
+                        yield commitment, row, text
 
     def commitments(self) -> Iterator[str]:
         """Every commitment whose rows are here."""
@@ -93,6 +103,14 @@ class Rows:
                     self._fs.rm_file(draft)
         except OSError as error:
             raise StoreFault(f"can't write rows to the store: {error}") from error
+
+
+def without(data: bytes, rows: Collection[int]) -> bytes:
+    """The stored form of a set after these rows were erased. Raises IntegrityError for what is no such form."""
+    lines = data.splitlines()
+    for row in rows:
+        lines[row] = canonical_json({"erased": _parse(lines[row])[0].hex()})
+    return b"".join(line + b"\n" for line in lines)
 
 
 def _parse(line: bytes) -> tuple[bytes, str | None]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Protocol
 
 from tunegate_core.canonical import canonical_json
 from tunegate_core.errors import BadInput, IntegrityError
@@ -15,10 +15,18 @@ class SignedDecision(Record):
 
     approver: str
     public_key: str
-    decision: Literal["approve", "refuse"]
+    decision: Literal["approve", "refuse", "recall"]
     reason: str
     expires: str | None
     signature: str
+
+
+class Signable(Protocol):
+    """What a person can decide about."""
+
+    def payload(self, decision: SignedDecision) -> bytes:
+        """The bytes that are signed for this decision."""
+        ...
 
 
 class Decided(Record):
@@ -55,7 +63,7 @@ def verify_approvals(
     return len(people)
 
 
-def verify_signer(decided: Decided, decision: SignedDecision) -> None:
+def verify_signer(decided: Signable, decision: SignedDecision) -> None:
     """Raises IntegrityError unless the approver's own key signed this decision about exactly this."""
     public_raw = _public_key(decision)
     if decision.approver != key_id(public_raw):
