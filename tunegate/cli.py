@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from tunegate import key_verbs, route_verbs, serve_verbs, user_verbs, views
+from tunegate import console_verbs, key_verbs, route_verbs, serve_verbs, user_verbs, views
 from tunegate.arguments import AsJson, Version
 from tunegate.guarding import guard
 from tunegate.house import House
@@ -34,6 +34,7 @@ app.add_typer(key_verbs.verbs, name="keys")
 app.add_typer(user_verbs.verbs, name="users")
 app.add_typer(route_verbs.verbs)
 app.add_typer(serve_verbs.verbs)
+app.add_typer(console_verbs.verbs)
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A release config (YAML).")]
 Address = Annotated[str | None, typer.Option(help="An existing Ray cluster; a private one is started when not given.")]

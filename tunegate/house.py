@@ -3,6 +3,7 @@
 Everything is opened when first asked for, so that a light verb stays light.
 """
 
+import copy
 import fcntl
 import os
 from collections.abc import Iterator
@@ -58,6 +59,12 @@ class House:
         database = os.environ.get("TUNEGATE_DATABASE") or f"sqlite:///{home / 'ledger.sqlite'}"
         person = os.environ.get("TUNEGATE_USER") or STARTER
         return cls(home, database, person, **settings)  # type: ignore[arg-type]
+
+    def acting_for(self, person: str) -> "House":
+        """The same house, sharing what is open, where another person's key is the actor of what is recorded."""
+        other = copy.copy(self)
+        other.person = person
+        return other
 
     @property
     def store_url(self) -> str:

@@ -1,0 +1,11 @@
+"""What somebody wanted to do and might not, as an event of the ledger."""
+
+from tunegate.house import House
+
+DENIED = "access-denied"
+
+
+def record_denial(house: House, name: str, action: str, why: str) -> None:
+    """Record it. `name`: the user's; `action`: method and path of the page, without what was filled in."""
+    house.ledger.append(DENIED, {"user": name, "action": action, "why": why})
+    house.ledger.checkpoint()
