@@ -163,6 +163,10 @@ class House:
         """The work folder of one candidate; losable once it is sealed."""
         return self.home / "runs" / subject
 
+    def journal(self, subject: str) -> Path:
+        """Where a candidate's stages are told to other processes; losable."""
+        return self.home / "runs" / f"{subject}.stages.jsonl"
+
     @contextmanager
     def working_on(self, subject: str) -> Iterator[None]:
         """Hold the one lock on a candidate; a second process waits here and then finds the work done."""
@@ -173,7 +177,19 @@ class House:
             except BlockingIOError:
                 self.progress("waiting for another run of the same config", 0, 1)
                 fcntl.flock(lock, fcntl.LOCK_EX)
+            with self._journalled(subject):
+                yield
+
+    @contextmanager
+    def _journalled(self, subject: str) -> Iterator[None]:
+        from tunegate.progress import Journal
+
+        port = self.progress
+        self.progress = Journal(port, self.journal(subject), self.clock)
+        try:
             yield
+        finally:
+            self.progress = port
 
 
 def make_folder(path: Path) -> Path:

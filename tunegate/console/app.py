@@ -12,13 +12,13 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-from tunegate.console import entering, overview
+from tunegate.console import datasets, deciding, entering, ledgers, overview, peoples, policies, releases, routing, runs
 from tunegate.console.door import failures, route_of
 from tunegate.console.limits import Limits
 from tunegate.console.logins import LONGEST, Logins
 from tunegate.console.projection import Projection
 from tunegate.console.rights import Users
-from tunegate.console.showing import moment, short
+from tunegate.console.showing import basis_points, moment, percent, short
 from tunegate.console.visit import Desk, Page
 from tunegate.house import House
 
@@ -26,7 +26,8 @@ HERE = Path(__file__).parent
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 COOKIE = "tunegate"
 
-PAGES: tuple[Page, ...] = (*entering.PAGES, *overview.PAGES)
+PARTS = (entering, overview, releases, deciding, routing, runs, datasets, policies, ledgers, peoples)
+PAGES: tuple[Page, ...] = tuple(page for part in PARTS for page in part.PAGES)
 
 
 def build_console(house: House, users: Users, hosts: Sequence[str] = LOCAL_HOSTS, over_tls: bool = False) -> Starlette:
@@ -35,7 +36,6 @@ def build_console(house: House, users: Users, hosts: Sequence[str] = LOCAL_HOSTS
     Requests to another name are refused, so that a page elsewhere can't make a browser believe that it is this console.
     """
     desk = Desk(house, users, Logins(), Projection(house), templates())
-    session = {"session_cookie": COOKIE, "max_age": int(LONGEST), "same_site": "lax", "https_only": over_tls}
     app = Starlette(
         routes=[
             Mount("/static", StaticFiles(directory=HERE / "static"), name="static"),
@@ -45,7 +45,14 @@ def build_console(house: House, users: Users, hosts: Sequence[str] = LOCAL_HOSTS
             Middleware(Limits),
             Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False),
             # Logins are kept in memory and end with the process; so may the key of their cookies.
-            Middleware(SessionMiddleware, secret_key=secrets.token_hex(32), **session),
+            Middleware(
+                SessionMiddleware,
+                secret_key=secrets.token_hex(32),
+                session_cookie=COOKIE,
+                max_age=int(LONGEST),
+                same_site="lax",
+                https_only=over_tls,
+            ),
         ],
         exception_handlers=failures(desk),
     )
@@ -64,5 +71,5 @@ def templates() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.filters |= {"short": short, "moment": moment}
+    environment.filters |= {"short": short, "moment": moment, "percent": percent, "basis_points": basis_points}
     return environment

@@ -5,7 +5,7 @@ from tunegate.house import House
 DENIED = "access-denied"
 
 
-def record_denial(house: House, name: str, action: str, why: str) -> None:
-    """Record it. `name`: the user's; `action`: method and path of the page, without what was filled in."""
-    house.ledger.append(DENIED, {"user": name, "action": action, "why": why})
+def record_denial(house: House, name: str, action: str, why: str, about: str = "") -> None:
+    """Record it. `name`: the user's; `action`: method and path of the page; `about`: which release, route, ..."""
+    house.ledger.append(DENIED, {"user": name, "action": action, "about": about, "why": why})
     house.ledger.checkpoint()

@@ -19,10 +19,11 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from tunegate.console.denials import record_denial
-from tunegate.console.visit import Desk, Page, Visit
+from tunegate.console.visit import Denied, Desk, Page, Visit
 from tunegate_core.errors import BadInput, NotFound, StoreFault, TunegateError
 
 MOST_FIELDS = 200
+MOST_NAMED = 100  # characters of what was asked for
 LOGIN = "login"
 STATUS: tuple[tuple[type[TunegateError], int], ...] = ((NotFound, 404), (BadInput, 400), (StoreFault, 503))
 
@@ -52,17 +53,15 @@ def answer(desk: Desk, page: Page, request: Request, form: Mapping[str, str]) ->
         return _to_login(visit, page)
     if not visit.csrf():
         request.session["csrf"] = secrets.token_urlsafe(32)
-    if page.method == "POST" and not hmac.compare_digest(visit.csrf().encode(), form.get("csrf", "").encode()):
-        return _denied(visit, page, "the form was not sent from a page of this login")
-    if page.right is not None and not visit.person.may(page.right):
-        return _denied(visit, page, f"the right '{page.right}' is missing")
+    if why := _why_not(visit, page):
+        return _denied(visit, page, why)
     try:
         return page.handler(visit)
+    except Denied as error:
+        return _denied(visit, page, str(error))
     except TunegateError as error:
         status = next((code for kind, code in STATUS if isinstance(error, kind)), 500)
         return visit.page("fault.html", status, title=COULD_NOT, what=str(error))
-    except HTTPException:
-        raise
     except Exception as error:
         log.error("the page %s failed", page.path, exc_info=error)
         return visit.page("fault.html", 500, title=COULD_NOT, what="The console's own log says why.")
@@ -92,6 +91,16 @@ def _visit(desk: Desk, request: Request, form: Mapping[str, str]) -> Visit:
     return Visit(desk, request, user, login if user else None, form)
 
 
+def _why_not(visit: Visit, page: Page) -> str | None:
+    """Why this may not be asked by this person; None when it may."""
+    given = visit.form.get("csrf", "").encode()
+    if page.method == "POST" and not hmac.compare_digest(visit.csrf().encode(), given):
+        return "the form was not sent from a page of this login"
+    if page.right is not None and not visit.person.may(page.right):
+        return f"the right '{page.right}' is missing"
+    return None
+
+
 def _to_login(visit: Visit, page: Page) -> Response:
     wanted = visit.request.url.path if page.method == "GET" else ""
     query = visit.request.url.query
@@ -100,7 +109,8 @@ def _to_login(visit: Visit, page: Page) -> Response:
 
 def _denied(visit: Visit, page: Page, why: str) -> Response:
     if visit.user is not None:
-        record_denial(visit.house, visit.user.name, f"{page.method} {page.path}", why)
+        parts = ", ".join(str(value)[:MOST_NAMED] for value in visit.request.path_params.values())
+        record_denial(visit.house, visit.user.name, f"{page.method} {page.path}", why, parts)
     return visit.page("fault.html", 403, title="You may not do this", what=f"{why[0].upper()}{why[1:]}.")
 
 

@@ -5,8 +5,9 @@ Everything in it can be thrown away and made again from the ledger.
 """
 
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from governance.ledger import Event
 from governance.registry import KINDS, Entry, Registry
@@ -22,13 +23,32 @@ READ_AT_ONCE = 20_000  # events
 class Trail:
     """Where the ledger speaks of one candidate. `marks`: kind -> number of its latest event, in order of the first.
 
-    `data`: the commitment to its training rows; `required`: approvals that its policy asks for; `given`: those it has.
+    `required`: approvals that its policy asks for; `by`: the keys that gave one; `starter`: the key that started it,
+    where another one has to approve. Whether an approval still counts is the lifecycle's to say.
     """
 
     marks: dict[str, int] = field(default_factory=dict)
-    data: str | None = None
     required: int = 0
-    given: int = 0
+    starter: str | None = None
+    by: list[str] = field(default_factory=list)
+
+    @property
+    def given(self) -> int:
+        """How many approved."""
+        return len(set(self.by))
+
+    def is_closed_to(self, key: str | None) -> bool:
+        """Whether an approval with this key would be refused."""
+        return key is not None and (key == self.starter or key in self.by)
+
+
+@dataclass
+class Data:
+    """A set of training rows. `record`: as the plan holds it; `seq`: of the plan that named it first."""
+
+    record: Mapping[str, Any]
+    seq: int
+    subjects: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -39,6 +59,8 @@ class Known:
     registry: Registry = field(default_factory=Registry)
     trails: dict[str, Trail] = field(default_factory=dict)
     changes: dict[str, list[int]] = field(default_factory=dict)  # route -> numbers of its events
+    datasets: dict[str, Data] = field(default_factory=dict)  # commitment -> data
+    policies: dict[str, list[str]] = field(default_factory=dict)  # digest -> candidates planned with it
     denials: list[int] = field(default_factory=list)
 
     def entry(self, subject: str) -> Entry:
@@ -61,12 +83,20 @@ class Known:
         trail = self.trails.setdefault(str(event.subject), Trail())
         trail.marks[event.kind] = event.seq
         if event.kind == "planned":
-            trail.data = event.body["data"]["rows"] if event.body["data"] else None
-            trail.required = event.body["approvals"]["required"]
+            self._plan(event, trail)
         elif event.kind == "judged":
-            trail.given = 0
+            trail.by = []
         elif event.kind == "approval" and event.body["decision"] == "approve":
-            trail.given += 1
+            trail.by.append(event.body["approver"])
+
+    def _plan(self, event: Event, trail: Trail) -> None:
+        body, subject = event.body, str(event.subject)
+        trail.required = body["approvals"]["required"]
+        trail.starter = body["starter"] if body["approvals"]["four_eyes"] else None
+        self.policies.setdefault(body["policy"], []).append(subject)
+        if body["data"]:
+            data = self.datasets.setdefault(body["data"]["rows"], Data(body["data"], event.seq))
+            data.subjects.append(subject)
 
 
 class Projection:

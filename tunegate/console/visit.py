@@ -12,14 +12,27 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from tunegate.console.logins import Login, Logins
 from tunegate.console.projection import Projection
 from tunegate.console.rights import Right, User, Users
-from tunegate.house import House
-from tunegate_core.errors import BadInput
+from tunegate.deciding import create_key
+from tunegate.house import LEDGER_KEY, House
+from tunegate_core.errors import BadInput, TunegateError
+from tunegate_core.proof.keys import key_id, parse_public_key
 
 LONGEST_REASON = 2_000
+NOBODYS_KEYS = (LEDGER_KEY, "adapter-signing")
 NAVIGATION: tuple[tuple[str, str, Right], ...] = (
     ("Overview", "", "read"),
     ("Releases", "releases", "read"),
+    ("Routes", "routes", "read"),
+    ("Runs", "runs", "read"),
+    ("Data", "data", "read"),
+    ("Policies", "policies", "read"),
+    ("Ledger", "ledger", "read"),
+    ("People and keys", "people", "read"),
 )
+
+
+class Denied(TunegateError):
+    """Somebody may not do this. The message says why, and is recorded."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +58,23 @@ class Visit:
 
     @property
     def house(self) -> House:
-        """The house, acting for who is logged in: what is recorded has that person's key as its actor."""
-        return self.desk.house.acting_for(self.user.name) if self.user else self.desk.house
+        """The house, for reading."""
+        return self.desk.house
+
+    def acting(self) -> House:
+        """The house, acting for who is logged in: what is recorded has the key of this login as its actor, which is
+        made at its first use. Raises Denied for a name that is no person's."""
+        name, house = self.person.name, self.desk.house
+        if name in NOBODYS_KEYS:
+            raise Denied(f"'{name}' names a key of the service, and can't decide anything")
+        if not (house.keys / f"{name}.key").exists():
+            create_key(house, name)
+        return house.acting_for(name)
+
+    def key_id(self) -> str | None:
+        """The id of this login's key, if there is one yet."""
+        path = self.desk.house.keys / f"{self.person.name}.pub"
+        return key_id(parse_public_key(path.read_bytes())) if path.exists() else None
 
     @property
     def person(self) -> User:
