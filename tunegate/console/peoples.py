@@ -1,5 +1,7 @@
 """People and keys: who may do what, which API keys there are, and what was denied."""
 
+from typing import Any
+
 from starlette.responses import Response
 
 from tunegate import api_keys
@@ -32,7 +34,7 @@ def revoke_key(visit: Visit) -> Response:
     return visit.go("people", said=api_keys.revoke(visit.acting(), visit.part("key_id"), visit.reason()))
 
 
-def _shown(visit: Visit) -> dict[str, object]:
+def _shown(visit: Visit) -> dict[str, Any]:
     house, denials = visit.house, visit.desk.projection.now().denials
     return {
         "keys": list(reversed(api_keys.listed(house)["keys"])),

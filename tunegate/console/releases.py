@@ -123,7 +123,7 @@ def figure_rows(house: Any, verdict: Verdict | None) -> list[dict[str, Any]]:
     """Each task with its arms, their plots on one scale, and the evidence they are from."""
     if verdict is None:
         return []
-    blobs = {}
+    blobs: dict[tuple[str, str], tuple[str | None, Any]] = {}
     for blob in verdict.evidence:
         evidence = reading.evidence_of(house, blob)
         blobs[evidence.task, evidence.metric] = (blob, evidence)
