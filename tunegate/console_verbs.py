@@ -17,8 +17,7 @@ def console(port: Annotated[int, typer.Option(help="Where it listens, on this ma
     """Open the pages on which people review, approve and promote, for who comes from this machine."""
     from serving.http import gateway_server
     from tunegate.console.app import build_console
-    from tunegate.console.rights import NobodyYet
 
     house = House.from_environment()
     views.say(f"console: http://{LOOPBACK}:{port}/")
-    gateway_server(build_console(house, NobodyYet()), LOOPBACK, port).run()
+    gateway_server(build_console(house), LOOPBACK, port).run()

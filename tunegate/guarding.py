@@ -21,7 +21,7 @@ VERBS: Mapping[str, Action | None] = {
     "list": "view", "show": "view", "compare": "view", "report": "view", "routes": "view",
     "ledger verify": "view", "ledger checkpoint": "view", "ledger prove": "export", "export": "export",
     "promote": "promote", "rollback": "rollback", "kill": "kill", "unkill": "unkill", "publish": "publish",
-    "serve": "serve", "gateway": "serve", "backup": "keep", "gc": "keep",
+    "console": "serve", "serve": "serve", "gateway": "serve", "backup": "keep", "gc": "keep",
     "keys create": "keys", "keys list": "view", "keys rotate": "keys", "keys revoke": "keys", "keys export": "view",
     "users add": "users", "users list": "view", "users roles": "users", "users disable": "users",
     "users password": "users",

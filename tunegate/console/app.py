@@ -1,4 +1,4 @@
-"""From a house and its users to the console as an ASGI app."""
+"""From a house to its console as an ASGI app."""
 
 import secrets
 from collections.abc import Sequence
@@ -17,7 +17,6 @@ from tunegate.console.door import failures, route_of
 from tunegate.console.limits import Limits
 from tunegate.console.logins import LONGEST, Logins
 from tunegate.console.projection import Projection
-from tunegate.console.rights import Users
 from tunegate.console.showing import basis_points, moment, percent, short
 from tunegate.console.visit import Desk, Page
 from tunegate.house import House
@@ -30,12 +29,12 @@ PARTS = (entering, overview, releases, deciding, routing, runs, datasets, polici
 PAGES: tuple[Page, ...] = tuple(page for part in PARTS for page in part.PAGES)
 
 
-def build_console(house: House, users: Users, hosts: Sequence[str] = LOCAL_HOSTS, over_tls: bool = False) -> Starlette:
+def build_console(house: House, hosts: Sequence[str] = LOCAL_HOSTS, over_tls: bool = False) -> Starlette:
     """The console. `hosts`: the names it may be called by; `over_tls`: the cookie is sent over https only.
 
     Requests to another name are refused, so that a page elsewhere can't make a browser believe that it is this console.
     """
-    desk = Desk(house, users, Logins(), Projection(house), templates())
+    desk = Desk(house, Logins(), Projection(house), templates())
     app = Starlette(
         routes=[
             Mount("/static", StaticFiles(directory=HERE / "static"), name="static"),

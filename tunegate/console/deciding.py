@@ -1,7 +1,7 @@
 """Decisions taken on a page: the rules are the lifecycle's; here stands only who may press which button.
 
-A decision is signed with the Ed25519 key that this server holds for the login, made at its first use. Who wants to
-sign with a key that nobody else holds uses `tunegate approve` where that key lies.
+A decision is signed with the Ed25519 key that this server holds for the login. Who keeps their key themselves signs
+with `tunegate approve` where it lies.
 """
 
 from starlette.responses import Response
@@ -9,7 +9,7 @@ from starlette.responses import Response
 from governance.ledger.event import format_time
 from governance.lifecycle import Judged, holding
 from tunegate import deciding
-from tunegate.console.visit import Denied, Page, Visit
+from tunegate.console.visit import Page, Visit
 from tunegate.recording import Standing, standing
 from tunegate_core.errors import BadInput
 
@@ -21,11 +21,12 @@ def why_not(visit: Visit, now: Standing) -> str | None:
         return "it does not wait for an approval"
     if not person.may("approve"):
         return "your roles do not include approving"
-    key = visit.key_id()
-    if state.planned.approvals.four_eyes and key == state.planned.starter:
+    if state.planned.approvals.four_eyes and person.key_id == state.planned.starter:
         return "you started this run, and the policy asks for another person's approval"
-    if any(given.approver == key for given in holding(state, format_time(visit.house.clock()))):
+    if any(given.approver == person.key_id for given in holding(state, format_time(visit.house.clock()))):
         return "you have approved it already, and another person is needed"
+    if not person.signs_here:
+        return "your key is kept elsewhere; sign there with 'tunegate approve'"
     return None
 
 
@@ -33,7 +34,7 @@ def approve(visit: Visit) -> Response:
     """Sign yes; with enough of them the release follows at once."""
     now = _shown(visit)
     if why := why_not(visit, now):
-        raise Denied(why)
+        raise visit.deny("policy", f"You can't approve {now.subject}: {why}.", now.subject)
     said = deciding.approve(visit.acting(), now.subject, visit.person.name, visit.reason())
     return visit.go("releases", now.subject, said=said)
 
@@ -63,6 +64,6 @@ def _shown(visit: Visit) -> Standing:
 
 PAGES = (
     Page("/releases/{subject}/approve", approve, "approve", "POST"),
-    Page("/releases/{subject}/refuse", refuse, "approve", "POST"),
-    Page("/releases/{subject}/revoke", revoke, "operate", "POST"),
+    Page("/releases/{subject}/refuse", refuse, "refuse", "POST"),
+    Page("/releases/{subject}/revoke", revoke, "revoke", "POST"),
 )

@@ -2,7 +2,7 @@
 
 1. Without a login a page sends to the login, and remembers where one wanted to go.
 2. A POST counts only with the token of this login (or, before it, of this browser): no other site can send it.
-3. A right that is missing is a 403 and an event `access-denied`, which names who, what and which right.
+3. An action that one's roles do not allow is a 403, and so is a forged form; each is an event `access-denied`.
 """
 
 import hmac
@@ -18,17 +18,27 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from tunegate.console.denials import record_denial
-from tunegate.console.visit import Denied, Desk, Page, Visit
-from tunegate_core.errors import BadInput, NotFound, StoreFault, TunegateError
+from tunegate.console.visit import Desk, Page, Visit
+from tunegate.users import authorise, signed_in
+from tunegate_core.errors import BadInput, Denied, NotFound, StoreFault, TunegateError
 
 MOST_FIELDS = 200
 MOST_NAMED = 100  # characters of what was asked for
 LOGIN = "login"
-STATUS: tuple[tuple[type[TunegateError], int], ...] = ((NotFound, 404), (BadInput, 400), (StoreFault, 503))
+STATUS: tuple[tuple[type[TunegateError], int], ...] = (
+    (Denied, 403),
+    (NotFound, 404),
+    (BadInput, 400),
+    (StoreFault, 503),
+)
 
 COULD_NOT = "This could not be done"
-TITLES = {404: "There is no such page", 405: "That is not how this page is used", 413: "That is too much"}
+TITLES = {
+    403: "You may not do this",
+    404: "That is not here",
+    405: "That is not how this page is used",
+    413: "That is too much",
+}
 
 log = logging.getLogger(__name__)
 
@@ -53,15 +63,12 @@ def answer(desk: Desk, page: Page, request: Request, form: Mapping[str, str]) ->
         return _to_login(visit, page)
     if not visit.csrf():
         request.session["csrf"] = secrets.token_urlsafe(32)
-    if why := _why_not(visit, page):
-        return _denied(visit, page, why)
     try:
+        _verify_asked(visit, page)
         return page.handler(visit)
-    except Denied as error:
-        return _denied(visit, page, str(error))
     except TunegateError as error:
         status = next((code for kind, code in STATUS if isinstance(error, kind)), 500)
-        return visit.page("fault.html", status, title=COULD_NOT, what=str(error))
+        return visit.page("fault.html", status, title=TITLES.get(status, COULD_NOT), what=str(error))
     except Exception as error:
         log.error("the page %s failed", page.path, exc_info=error)
         return visit.page("fault.html", 500, title=COULD_NOT, what="The console's own log says why.")
@@ -87,31 +94,27 @@ def local_path(text: str) -> str:
 
 def _visit(desk: Desk, request: Request, form: Mapping[str, str]) -> Visit:
     login = desk.logins.find(request.session.get("login"))
-    user = desk.users.find(login.name) if login else None
-    return Visit(desk, request, user, login if user else None, form)
+    known = desk.projection.now().people.users.get(login.user_id) if login else None
+    if known is None or known.disabled_at is not None:
+        return Visit(desk, request, None, None, form)
+    return Visit(desk, request, signed_in(desk.house, known), login, form)
 
 
-def _why_not(visit: Visit, page: Page) -> str | None:
-    """Why this may not be asked by this person; None when it may."""
+def _verify_asked(visit: Visit, page: Page) -> None:
+    """Raises Denied, which is recorded, unless this person may ask this."""
     given = visit.form.get("csrf", "").encode()
     if page.method == "POST" and not hmac.compare_digest(visit.csrf().encode(), given):
-        return "the form was not sent from a page of this login"
+        why = "The form was not sent from a page of this login; go back, load the page again and repeat."
+        raise Denied(why) if visit.user is None else visit.deny("csrf", why)
     if page.right is not None and not visit.person.may(page.right):
-        return f"the right '{page.right}' is missing"
-    return None
+        about = ", ".join(str(value) for value in visit.request.path_params.values())[:MOST_NAMED]
+        authorise(visit.house, visit.person.user_id, page.right, about or None)
 
 
 def _to_login(visit: Visit, page: Page) -> Response:
     wanted = visit.request.url.path if page.method == "GET" else ""
     query = visit.request.url.query
     return RedirectResponse(visit.url(LOGIN, next=f"{wanted}?{query}" if wanted and query else wanted), 303)
-
-
-def _denied(visit: Visit, page: Page, why: str) -> Response:
-    if visit.user is not None:
-        parts = ", ".join(str(value)[:MOST_NAMED] for value in visit.request.path_params.values())
-        record_denial(visit.house, visit.user.name, f"{page.method} {page.path}", why, parts)
-    return visit.page("fault.html", 403, title="You may not do this", what=f"{why[0].upper()}{why[1:]}.")
 
 
 async def _form(request: Request) -> Mapping[str, str]:

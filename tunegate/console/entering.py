@@ -1,23 +1,18 @@
 """Logging in and out."""
 
-import re
-
 from starlette.responses import RedirectResponse, Response
 
-from tunegate.console.denials import record_denial
 from tunegate.console.door import local_path
 from tunegate.console.visit import Page, Visit
-
-HANDLE = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
-WRONG = "This name and password belong to nobody here."
-WAIT = "Too many wrong passwords were given for this name. Try again in a quarter of an hour."
+from tunegate.users import authenticate
+from tunegate_core.errors import Denied
 
 
 def login_page(visit: Visit) -> Response:
     """The form; who is logged in goes on at once."""
     if visit.user is not None:
         return visit.go("")
-    return visit.page("login.html", next=local_path(visit.query("next")), problem="", name="")
+    return visit.page("login.html", next=local_path(visit.query("next")), problem="", name="", nobody=_nobody(visit))
 
 
 def log_in(visit: Visit) -> Response:
@@ -25,17 +20,13 @@ def log_in(visit: Visit) -> Response:
     desk, session = visit.desk, visit.request.session
     name, password = visit.form.get("name", "").strip(), visit.form.get("password", "")
     target = local_path(visit.form.get("next", ""))
-    if desk.logins.must_wait(name):
-        return visit.page("login.html", 429, next=target, problem=WAIT, name=name)
-    user = desk.users.authenticate(name, password)
-    if user is None:
-        desk.logins.fail(name)
-        if HANDLE.fullmatch(name) and desk.users.find(name) is not None:  # else it may be a password in the wrong field
-            record_denial(desk.house, name, "login", "the password was wrong")
-        return visit.page("login.html", 401, next=target, problem=WRONG, name=name)
+    try:
+        user = authenticate(desk.house, name, password)
+    except Denied as error:
+        return visit.page("login.html", 401, next=target, problem=str(error), name=name, nobody=_nobody(visit))
     desk.logins.end(session.get("login"))
     session.clear()
-    session["login"] = desk.logins.begin(user.name)
+    session["login"] = desk.logins.begin(user.user_id)
     return RedirectResponse(target or visit.url(""), 303)
 
 
@@ -46,8 +37,12 @@ def log_out(visit: Visit) -> Response:
     return visit.go("login")
 
 
+def _nobody(visit: Visit) -> bool:
+    return not visit.desk.projection.now().people.users
+
+
 PAGES = (
     Page("/login", login_page, right=None),
     Page("/login", log_in, right=None, method="POST"),
-    Page("/logout", log_out, right="read", method="POST"),
+    Page("/logout", log_out, right="view", method="POST"),
 )

@@ -16,7 +16,7 @@ def overview(visit: Visit) -> Response:
     newest = [(entry, known.trails[entry.subject]) for entry in reversed(entries.values())]
     judged = [(entry, trail) for entry, trail in newest if entry.state == "Judged"]
     mine = visit.person.may("approve")
-    key = visit.key_id()
+    key = visit.person.key_id
     waiting = [
         (entry, trail) for entry, trail in judged if entry.verdict == "PASS" and not (mine and trail.is_closed_to(key))
     ]

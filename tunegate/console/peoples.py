@@ -4,8 +4,8 @@ from typing import Any
 
 from starlette.responses import Response
 
-from tunegate import api_keys
-from tunegate.console.rights import RIGHTS
+from governance.roles import NEEDS, ROLES, may
+from tunegate import api_keys, users
 from tunegate.console.visit import Page, Visit
 
 LATEST = 20
@@ -36,9 +36,12 @@ def revoke_key(visit: Visit) -> Response:
 
 def _shown(visit: Visit) -> dict[str, Any]:
     house, denials = visit.house, visit.desk.projection.now().denials
+    everybody = users.listed(house)["users"]
     return {
+        "names": {user["user_id"]: user["name"] for user in everybody},
         "keys": list(reversed(api_keys.listed(house)["keys"])),
-        "rights": RIGHTS,
+        "roles": [(role, [action for action in NEEDS if may(role, action)]) for role in ROLES],
+        "users": everybody,
         "denials": [
             event
             for number in reversed(denials[-LATEST:])
@@ -50,6 +53,6 @@ def _shown(visit: Visit) -> dict[str, Any]:
 
 PAGES = (
     Page("/people", people),
-    Page("/people/keys", create_key, "manage", "POST"),
-    Page("/people/keys/{key_id}/revoke", revoke_key, "manage", "POST"),
+    Page("/people/keys", create_key, "keys", "POST"),
+    Page("/people/keys/{key_id}/revoke", revoke_key, "keys", "POST"),
 )

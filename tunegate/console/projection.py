@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from governance.ledger import Event
+from governance.people import DENIED, PEOPLE_EVENTS, People
 from governance.registry import KINDS, Entry, Registry
 from governance.routing import FOLLOWING
-from tunegate.console.denials import DENIED
 from tunegate.house import House
 from tunegate_core.errors import NotFound
 
@@ -57,6 +57,7 @@ class Known:
 
     size: int = 0
     registry: Registry = field(default_factory=Registry)
+    people: People = field(default_factory=People)
     trails: dict[str, Trail] = field(default_factory=dict)
     changes: dict[str, list[int]] = field(default_factory=dict)  # route -> numbers of its events
     datasets: dict[str, Data] = field(default_factory=dict)  # commitment -> data
@@ -75,6 +76,9 @@ class Known:
         self.size = event.seq + 1
         if event.kind == DENIED:
             self.denials.append(event.seq)
+            return
+        if event.kind in PEOPLE_EVENTS:
+            self.people.take(event)
             return
         self.registry.take(event)
         if event.kind in FOLLOWING:
@@ -124,4 +128,4 @@ class Projection:
                 known.size = max(known.size, size)
 
 
-WATCHED: Collection[str] = (*KINDS, DENIED)
+WATCHED: Collection[str] = (*KINDS, *PEOPLE_EVENTS, DENIED)

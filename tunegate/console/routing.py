@@ -89,8 +89,8 @@ def _done(visit: Visit, said: str) -> Response:
 PAGES = (
     Page("/routes", routes),
     Page("/routes/{alias}", route),
-    Page("/routes/{alias}/promote", promote, "operate", "POST"),
-    Page("/routes/{alias}/rollback", roll_back, "operate", "POST"),
-    Page("/routes/{alias}/kill", kill, "operate", "POST"),
-    Page("/routes/{alias}/unkill", unkill, "operate", "POST"),
+    Page("/routes/{alias}/promote", promote, "promote", "POST"),
+    Page("/routes/{alias}/rollback", roll_back, "rollback", "POST"),
+    Page("/routes/{alias}/kill", kill, "kill", "POST"),
+    Page("/routes/{alias}/unkill", unkill, "unkill", "POST"),
 )

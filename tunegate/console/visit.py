@@ -9,30 +9,25 @@ from jinja2 import Environment
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from governance.roles import Action
 from tunegate.console.logins import Login, Logins
 from tunegate.console.projection import Projection
-from tunegate.console.rights import Right, User, Users
-from tunegate.deciding import create_key
-from tunegate.house import LEDGER_KEY, House
-from tunegate_core.errors import BadInput, TunegateError
-from tunegate_core.proof.keys import key_id, parse_public_key
+from tunegate.house import House
+from tunegate.users import SignedIn, acting, deny
+from tunegate_core.errors import BadInput, Denied
 
 LONGEST_REASON = 2_000
-NOBODYS_KEYS = (LEDGER_KEY, "adapter-signing")
-NAVIGATION: tuple[tuple[str, str, Right], ...] = (
-    ("Overview", "", "read"),
-    ("Releases", "releases", "read"),
-    ("Routes", "routes", "read"),
-    ("Runs", "runs", "read"),
-    ("Data", "data", "read"),
-    ("Policies", "policies", "read"),
-    ("Ledger", "ledger", "read"),
-    ("People and keys", "people", "read"),
+MOST_NAMED = 100  # characters of what was asked for
+NAVIGATION: tuple[tuple[str, str, Action], ...] = (
+    ("Overview", "", "view"),
+    ("Releases", "releases", "view"),
+    ("Routes", "routes", "view"),
+    ("Runs", "runs", "view"),
+    ("Data", "data", "view"),
+    ("Policies", "policies", "view"),
+    ("Ledger", "ledger", "view"),
+    ("People and keys", "people", "view"),
 )
-
-
-class Denied(TunegateError):
-    """Somebody may not do this. The message says why, and is recorded."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +35,6 @@ class Desk:
     """What all pages share."""
 
     house: House
-    users: Users
     logins: Logins
     projection: Projection
     templates: Environment
@@ -52,7 +46,7 @@ class Visit:
 
     desk: Desk
     request: Request
-    user: User | None
+    user: SignedIn | None
     login: Login | None
     form: Mapping[str, str]
 
@@ -62,22 +56,19 @@ class Visit:
         return self.desk.house
 
     def acting(self) -> House:
-        """The house, acting for who is logged in: what is recorded has the key of this login as its actor, which is
-        made at its first use. Raises Denied for a name that is no person's."""
-        name, house = self.person.name, self.desk.house
-        if name in NOBODYS_KEYS:
-            raise Denied(f"'{name}' names a key of the service, and can't decide anything")
-        if not (house.keys / f"{name}.key").exists():
-            create_key(house, name)
-        return house.acting_for(name)
+        """The house in the hands of who is logged in: what is recorded has their key as its actor. Raises BadInput for
+        somebody whose key lies elsewhere."""
+        return acting(self.desk.house, self.person)
 
-    def key_id(self) -> str | None:
-        """The id of this login's key, if there is one yet."""
-        path = self.desk.house.keys / f"{self.person.name}.pub"
-        return key_id(parse_public_key(path.read_bytes())) if path.exists() else None
+    def deny(self, rule: str, why: str, about: str | None = None) -> Denied:
+        """Record that this person may not do this now; the error to raise."""
+        by = self.user.user_id if self.user else None
+        return deny(
+            self.desk.house, self.request.method + " " + self.request.url.path[:MOST_NAMED], about, by, rule, why
+        )
 
     @property
-    def person(self) -> User:
+    def person(self) -> SignedIn:
         """Who is logged in. Raises BadInput on a page for everybody."""
         if self.user is None:
             raise BadInput("this needs somebody who is logged in")
@@ -146,9 +137,10 @@ Handler = Callable[[Visit], Response]
 
 @dataclass(frozen=True)
 class Page:
-    """A function that answers at a path. `right`: who may; None: everybody, also before the login."""
+    """A function that answers at a path. `right`: the action that one's roles must allow
+    (governance.roles); None: everybody, also before the login."""
 
     path: str
     handler: Handler
-    right: Right | None = "read"
+    right: Action | None = "view"
     method: Literal["GET", "POST"] = "GET"

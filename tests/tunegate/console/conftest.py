@@ -1,6 +1,7 @@
 """A console over a home that was told, with one user of each role, and browsers to visit it with."""
 
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,25 +9,13 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from governance.roles import ROLES
+from tunegate import users
 from tunegate.console.app import COOKIE, build_console
-from tunegate.console.rights import RIGHTS, User
 from tunegate.house import House
 
-PASSWORD = "correct horse"
+PASSWORD = "correct horse battery"
 TOKEN = re.compile(r'name="csrf" value="([^"]+)"')
-
-
-class Known:
-    """Users that a test may change: one of each role, named after it."""
-
-    def __init__(self) -> None:
-        self.users: dict[str, User] = {role: User(role, (role,)) for role in RIGHTS}
-
-    def authenticate(self, name: str, password: str) -> User | None:
-        return self.users.get(name) if password == PASSWORD else None
-
-    def find(self, name: str) -> User | None:
-        return self.users.get(name)
 
 
 class Browser(TestClient):
@@ -44,25 +33,34 @@ class Browser(TestClient):
         return str(TOKEN.search(self.get(path).text)[1])
 
     def fill(self, path: str, **fields: str) -> Any:
-        page = "/" if self.cookies.get(COOKIE) and self.get("/").url.path == "/" else "/login"
-        return self.post(path, data={"csrf": self.token(page), **fields})
+        return self.post(path, data={"csrf": self.token(), **fields})
+
+
+@pytest.fixture(scope="session")
+def peopled(told_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five candidates of the route bot, and one user of each role, named after it. Never changed."""
+    home = Path(shutil.copytree(told_once, tmp_path_factory.mktemp("peopled") / "home"))
+    house = open_house(home)
+    for role in sorted(ROLES, key=lambda role: role != "admin"):
+        users.add(house, role, [role])
+    for role in ROLES:
+        users.set_password(house, role, PASSWORD)
+    house.ledger.close()
+    return home
 
 
 @pytest.fixture
-def house(told_home: Path) -> House:
-    """Five candidates of the route bot."""
-    return House(told_home, f"sqlite:///{told_home / 'ledger.sqlite'}")
+def house(peopled: Path, tmp_path: Path) -> Iterator[House]:
+    """A copy of it, to do with as a test likes."""
+    house = open_house(Path(shutil.copytree(peopled, tmp_path / "copied")))
+    yield house
+    house.existing_ledger.close()
 
 
 @pytest.fixture
-def users() -> Known:
-    return Known()
-
-
-@pytest.fixture
-def visitor(house: House, users: Known) -> Iterator[Callable[..., Browser]]:
+def visitor(house: House) -> Iterator[Callable[..., Browser]]:
     """`visitor()` is a new browser; `visitor("reviewer")` one in which that user is logged in."""
-    app, opened = build_console(house, users), []
+    app, opened = build_console(house), []
 
     def make(name: str | None = None) -> Browser:
         browser = Browser(app, base_url="http://127.0.0.1", follow_redirects=True)
@@ -74,4 +72,7 @@ def visitor(house: House, users: Known) -> Iterator[Callable[..., Browser]]:
     yield make
     for browser in opened:
         browser.close()
-    house.existing_ledger.close()
+
+
+def open_house(home: Path) -> House:
+    return House(home, f"sqlite:///{home / 'ledger.sqlite'}")
