@@ -4,14 +4,17 @@ A decision is signed with the Ed25519 key that this server holds for the login. 
 with `tunegate approve` where it lies.
 """
 
+from collections.abc import Callable
+
 from starlette.responses import Response
 
 from governance.ledger.event import format_time
 from governance.lifecycle import Judged, holding
 from tunegate import deciding
 from tunegate.console.visit import Page, Visit
+from tunegate.house import House
 from tunegate.recording import Standing, standing
-from tunegate_core.errors import BadInput
+from tunegate_core.errors import BadInput, IntegrityError
 
 
 def why_not(visit: Visit, now: Standing) -> str | None:
@@ -35,15 +38,13 @@ def approve(visit: Visit) -> Response:
     now = _shown(visit)
     if why := why_not(visit, now):
         raise visit.deny("policy", f"You can't approve {now.subject}: {why}.", now.subject)
-    said = deciding.approve(visit.acting(), now.subject, visit.person.name, visit.reason())
-    return visit.go("releases", now.subject, said=said)
+    return _decided(visit, now, deciding.approve)
 
 
 def refuse(visit: Visit) -> Response:
     """Sign no."""
     now = _shown(visit)
-    said = deciding.refuse(visit.acting(), now.subject, visit.person.name, visit.reason())
-    return visit.go("releases", now.subject, said=said)
+    return _decided(visit, now, deciding.refuse)
 
 
 def revoke(visit: Visit) -> Response:
@@ -51,6 +52,18 @@ def revoke(visit: Visit) -> Response:
     subject = visit.desk.projection.now().entry(visit.part("subject")).subject
     said = deciding.revoke(visit.acting(), subject, visit.person.name, visit.reason())
     return visit.go("releases", subject, said=said)
+
+
+def _decided(visit: Visit, now: Standing, decide: Callable[[House, str, str, str], str]) -> Response:
+    """Decide, unless somebody else was first."""
+    try:
+        said = decide(visit.acting(), now.subject, visit.person.name, visit.reason())
+    except IntegrityError as error:
+        state = type(standing(visit.house, now.subject).state).__name__
+        if state == type(now.state).__name__:
+            raise
+        raise BadInput(f"somebody else was first: {now.subject} is {state.lower()} now") from error
+    return visit.go("releases", now.subject, said=said)
 
 
 def _shown(visit: Visit) -> Standing:
