@@ -11,7 +11,16 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from tunegate import data_verbs, key_verbs, policy_verbs, route_verbs, serve_verbs, user_verbs, views
+from tunegate import (
+    console_verbs,
+    data_verbs,
+    key_verbs,
+    policy_verbs,
+    route_verbs,
+    serve_verbs,
+    user_verbs,
+    views,
+)
 from tunegate.arguments import AsJson, Person, Reason, Version
 from tunegate.guarding import guard
 from tunegate.house import House
@@ -44,6 +53,7 @@ app.add_typer(policy_verbs.verbs, name="policy")
 app.add_typer(route_verbs.verbs)
 app.add_typer(serve_verbs.verbs)
 app.add_typer(data_verbs.verbs)
+app.add_typer(console_verbs.verbs)
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A release config (YAML).")]
 Address = Annotated[str | None, typer.Option(help="An existing Ray cluster; a private one is started when not given.")]

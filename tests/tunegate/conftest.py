@@ -180,6 +180,13 @@ class Told:
         )  # fmt: skip
 
 
+@pytest.fixture(scope="session")
+def told_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home of `told_home`, told once. Never changed."""
+    folder = tmp_path_factory.mktemp("told-once")
+    return tell_all(Told(folder / "home", folder))
+
+
 @pytest.fixture
 def told(home: Path, tmp_path: Path) -> Told:
     """An empty home to tell candidates in."""
@@ -189,6 +196,11 @@ def told(home: Path, tmp_path: Path) -> Told:
 @pytest.fixture
 def told_home(told: Told) -> Path:
     """A home: bot@1 is released, bot@2 refused, bot@3 undecided, bot@4 waits for approval, bot@5 is only planned."""
+    return tell_all(told)
+
+
+def tell_all(told: Told) -> Path:
+    """Those five candidates."""
     told.judge(told.plan(1), CLEAR_GAIN)
     champion = told.house.store.put_tree(told.folder / "bot@1")
     told.judge(told.plan(2, "bot@1"), CLEAR_HARM, champion)
