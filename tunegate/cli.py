@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from tunegate import console_verbs, key_verbs, route_verbs, serve_verbs, user_verbs, views
+from tunegate import console_verbs, feedback_verbs, key_verbs, route_verbs, serve_verbs, user_verbs, views
 from tunegate.arguments import AsJson, Version
 from tunegate.guarding import guard
 from tunegate.house import House
@@ -32,6 +32,7 @@ ledger_app = typer.Typer(help="The tamper-evident record of every step.", no_arg
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(key_verbs.verbs, name="keys")
 app.add_typer(user_verbs.verbs, name="users")
+app.add_typer(feedback_verbs.verbs, name="feedback")
 app.add_typer(route_verbs.verbs)
 app.add_typer(serve_verbs.verbs)
 app.add_typer(console_verbs.verbs)

@@ -11,7 +11,9 @@ from governance.ledger import Event, Problem
 from governance.ledger.bundling import make_bundle
 from governance.people import PEOPLE_EVENTS
 from governance.routing import FOLLOWING
+from tunegate.feedback import RECORDED
 from tunegate.house import House
+from tunegate.planning import ITEM_FILES
 from tunegate.recording import standing
 from tunegate_core.errors import BadInput, NotFound, TunegateError
 from tunegate_core.proof.bundle import verify_bundle
@@ -104,8 +106,8 @@ def _named_by(house: House, event: Event) -> Checks:
         yield body["verdict"], lambda: store.get(body["verdict"])
     elif event.kind == "released":
         yield body["statement"], lambda: store.get(body["statement"])
-    elif event.kind in ("approval", "revoked", *KEY_EVENTS, *PEOPLE_EVENTS, *FOLLOWING):
-        for text in filter(None, (body.get("reason"), body.get("name"))):
+    elif event.kind in (RECORDED, "approval", "revoked", *KEY_EVENTS, *PEOPLE_EVENTS, *FOLLOWING):
+        for text in filter(None, (body.get("reason"), body.get("name"), body.get("rows"))):
             yield text, partial(house.rows.get, text)
         if body.get("analysis"):
             yield body["analysis"], lambda: store.get(body["analysis"])
@@ -114,8 +116,9 @@ def _named_by(house: House, event: Event) -> Checks:
 def _items(house: House, config: str) -> None:
     """Re-read a planned config and the evaluation items it names."""
     for task in json.loads(house.store.get(config))["eval"]["tasks"]:
-        if task["questions"] is not None:
-            house.store.get(task["questions"])
+        for key in ITEM_FILES:
+            if task.get(key) is not None:
+                house.store.get(task[key])
         if task["task_yaml"] is not None:
             house.store.verify_tree(task["task_yaml"])
 
