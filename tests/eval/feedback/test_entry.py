@@ -25,7 +25,7 @@ def entry(**changes: Any) -> Entry:
         ({"b": "bot@3"}, "needs 'a' and 'b'"),
         ({"kind": "thumb", "b": None, "value": 1}, "must be up or down"),
         ({"kind": "rating", "b": None, "value": 6}, "from 1 to 5"),
-        ({"kind": "rating", "b": None, "value": True}, "from 1 to 5"),
+        ({"kind": "rating", "b": None, "value": True}, "valid integer"),
         ({"kind": "rating", "value": 3}, "'b' and 'answer_b' belong to a preference"),
         ({"kind": "rubric", "b": None, "value": 3}, "'criterion'"),
         ({"kind": "correction", "b": None, "value": None}, "needs its text in 'correction'"),
