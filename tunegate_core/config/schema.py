@@ -143,7 +143,8 @@ def _which_source(value: Any) -> str:
 
 
 class TaskBlock(Block):
-    """One benchmark: a JSONL of questions, a task YAML of lm-evaluation-harness, or one of its tasks by name."""
+    """One benchmark: a JSONL of questions, a task YAML of lm-evaluation-harness, one of its tasks by name, or a JSONL
+    of prompts whose answers people compare."""
 
     name: Annotated[str, Field(pattern=NAME)] = Field(description="How the policy calls it.")
     questions: str | None = Field(
@@ -151,18 +152,31 @@ class TaskBlock(Block):
     )
     task_yaml: str | None = Field(default=None, description="A task YAML of lm-evaluation-harness.")
     harness: str | None = Field(default=None, description="A task of lm-evaluation-harness by its name.")
-    metric: str = Field(default="acc", description="acc, acc_norm, exact_match, or a metric the task reports.")
+    feedback: str | None = Field(
+        default=None, description="A JSONL of prompts (id, prompt, cluster) whose answers people compare, unseen which."
+    )
+    raters: int = Field(default=1, ge=1, le=100, description="People who compare the answers to each prompt.")
+    metric: str = Field(
+        default="acc", description="acc, acc_norm, exact_match, or a metric the task reports; feedback: preferred."
+    )
     few_shot: int = Field(default=0, ge=0, description="Examples before each question.")
     limit: int | None = Field(default=None, ge=1, description="Only the first items.")
 
     @model_validator(mode="after")
     def one_source(self) -> Self:
         """Items come from one place."""
-        given = [key for key in ("questions", "task_yaml", "harness") if getattr(self, key) is not None]
+        given = [key for key in ("questions", "task_yaml", "harness", "feedback") if getattr(self, key) is not None]
         if len(given) != 1:
             found = ", ".join(given) or "none"
-            raise ValueError(f"give exactly one of questions, task_yaml and harness; found {found}")
+            raise ValueError(f"give exactly one of questions, task_yaml, harness and feedback; found {found}")
         return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def people_prefer(cls, value: Any) -> Any:
+        """What people compare has one metric."""
+        is_feedback = isinstance(value, dict) and value.get("feedback") is not None
+        return {"metric": "preferred", **value} if is_feedback else value
 
 
 class EvalBlock(Block):
