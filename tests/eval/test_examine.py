@@ -132,7 +132,7 @@ def test_an_evaluation_killed_half_way_scores_no_batch_twice(bench: Bench, monke
     def dying(lm: Any, batch: Any) -> Any:
         if len(scored) == deaths[0]:
             raise KeyboardInterrupt
-        scored.append([question.start for question in batch])
+        scored.append([question.prompt for question in batch])
         return real(lm, batch)
 
     deaths = [-1]
