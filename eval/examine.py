@@ -1,7 +1,7 @@
 """Candidate, base and champion on the same items: one base in memory, one prompt, one record per item.
 
-A finished pair of task and arm is kept under the digest of everything that shapes an answer, so that a killed
-evaluation goes on where it was and a second one finds its results. Repeated, it gives the same evidence: items, batches
+Finished batches, and finished pairs of task and arm, are kept under the digest of everything that shapes an answer, so
+that a killed evaluation goes on where it was and a second one finds its results. Repeated, it gives the same evidence: items, batches
 and examples have a fixed order, decoding is greedy, and evidence holds no times, paths or last digits.
 """
 
@@ -24,7 +24,7 @@ from tunegate_core.records import Arm, Evidence, PairedStatistics
 from tunegate_core.store import Store
 
 LIBRARIES = ("lm_eval", "torch", "transformers", "peft")
-METHOD = 1  # of eval.scoring; counted up when a change there can change an answer
+METHOD = 2  # of eval.scoring and eval.decoding; counted up when a change there can change an answer
 ORDER: tuple[Arm, ...] = ("candidate", "base", "champion")
 REFERENCES: tuple[Literal["base", "champion"], ...] = ("base", "champion")
 
@@ -66,6 +66,10 @@ class Bench:
         """Where the results of a finished pair of task and arm are kept."""
         return self.cache / "scores" / f"{key.removeprefix('sha256:')}.json"
 
+    def journal(self, key: str) -> Path:
+        """Where the answers of an unfinished one are kept."""
+        return self.cache / "answers" / f"{key.removeprefix('sha256:')}.jsonl"
+
 
 def examine(  # noqa: PLR0913 - the contract with the release: each is a record of its own
     tasks: Sequence[TaskBlock],
@@ -105,40 +109,55 @@ def _score(bench: Bench, opened: Sequence[OpenTask]) -> dict[str, dict[Arm, ArmR
         keys = {arm: bench.key(task, arm) for arm in bench.arms}
         runs[task.block.name] = {arm: recall(bench.path(key), key, task.items) for arm, key in keys.items()}
     missing = {arm for found in runs.values() for arm, run in found.items() if run is None}
-    arms = _load(bench, missing) if missing else None
+    engine = _Engine(bench, missing) if missing else None
     done: dict[str, dict[Arm, ArmRun]] = {task.block.name: {} for task in opened}
     for task in opened:
         for arm, found in runs[task.block.name].items():
-            run = found if found is not None or arms is None else _score_arm(bench, arms, task, arm)
+            run = found if found is not None or engine is None else engine.score(task, arm)
             if run is not None:
                 done[task.block.name][arm] = run
                 bench.progress(_stage(task, arm), len(task.items), len(task.items))
+        if engine is not None:
+            engine.lm.forget()
         verify_same_prompts(task.block.name, done[task.block.name])
     return done
 
 
-def _load(bench: Bench, missing: set[Arm]) -> Arms:
-    adapters = {arm: folder for arm, folder in bench.arms.items() if folder is not None and arm in missing}
-    return Arms(bench.base_folder, adapters, bench.precision)
+class _Engine:
+    """The base in memory with the adapters of the arms that are to be scored, and one model of the harness over it, so
+    that a prompt is encoded once for all arms."""
 
+    def __init__(self, bench: Bench, missing: set[Arm]):
+        from eval.quiet import quiet
+        from eval.scoring import PromptSharingLM
 
-def _score_arm(bench: Bench, arms: Arms, task: OpenTask, arm: Arm) -> ArmRun:
-    from eval import lmeval
-    from eval.quiet import quiet
-    from eval.scoring import PromptSharingLM
+        adapters = {arm: folder for arm, folder in bench.arms.items() if folder is not None and arm in missing}
+        self._bench = bench
+        self.arms = Arms(bench.base_folder, adapters, bench.precision)
+        with quiet():
+            self.lm = PromptSharingLM(self.arms.model, self.arms.tokenizer, bench.batch_size)
 
-    key, total = bench.key(task, arm), len(task.items)
-    found = recall(bench.path(key), key, task.items)  # two arms may be the same adapter
-    if found is not None:
-        return found
-    bench.progress(_stage(task, arm), 0, total)
-    with quiet(), arms.on(arm) as model, _memory(bench.batch_size):
-        lm = PromptSharingLM(model, arms.tokenizer, bench.batch_size)
-        lm.watch = lambda done, requests: bench.progress(_stage(task, arm), total * done // requests, total)
-        samples = lmeval.run(lm, task.build(), task.block, chat=arms.tokenizer.chat_template is not None)
-        run = read_run(task.items, samples, task.block.metric, key, lm)
-    keep(bench.path(key), run)
-    return run
+    def score(self, task: OpenTask, arm: Arm) -> ArmRun:
+        """One arm's results on one task, kept when they are whole; batches that an earlier try finished are not
+        scored again."""
+        from eval import lmeval
+        from eval.journal import Journal
+        from eval.quiet import quiet
+
+        bench, lm = self._bench, self.lm
+        key, total = bench.key(task, arm), len(task.items)
+        found = recall(bench.path(key), key, task.items)  # two arms may be the same adapter
+        if found is not None:
+            return found
+        bench.progress(_stage(task, arm), 0, total)
+        with quiet(), self.arms.on(arm), _memory(bench.batch_size):
+            lm.watch = lambda done, requests: bench.progress(_stage(task, arm), total * done // requests, total)
+            lm.journal = Journal(bench.journal(key))
+            samples = lmeval.run(lm, task.build(), task.block, chat=self.arms.tokenizer.chat_template is not None)
+            run = read_run(task.items, samples, task.block.metric, key, lm)
+        keep(bench.path(key), run)
+        lm.journal.close()
+        return run
 
 
 def _evidence(bench: Bench, task: OpenTask, runs: Mapping[Arm, ArmRun], store: Store) -> Evidence:
