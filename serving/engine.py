@@ -7,6 +7,7 @@ may be loaded is decided before (`serving.admission`).
 
 import contextlib
 import os
+import re
 import secrets
 import signal
 import socket
@@ -24,6 +25,7 @@ from tunegate_core.errors import ResourcesUnavailable
 READY_SECONDS = 600
 POLL_SECONDS = 0.25
 DRAIN_SECONDS = 15
+COUNTED = re.compile(r"^vllm:num_requests_(?:running|waiting)(?:\{.*\})? (\S+)$", re.MULTILINE)
 ENVIRONMENT = {
     "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1",
     "VLLM_SERVER_DEV_MODE": "0",
@@ -122,6 +124,15 @@ class Engine:
         with contextlib.suppress(httpx.HTTPError):
             return self._post("completions", body).status_code == 200
         return False
+
+    def in_flight(self) -> int | None:
+        """Requests that are computed or wait, by its own metrics; None when it does not say."""
+        headers = {"Authorization": f"Bearer {self.key}"}
+        with contextlib.suppress(httpx.HTTPError):
+            told = httpx.get(f"{self.url}/metrics", headers=headers, timeout=5)
+            found = [float(value) for value in COUNTED.findall(told.text)]
+            return round(sum(found)) if found else None
+        return None
 
     def close(self, drain_seconds: float = DRAIN_SECONDS) -> None:
         """End it, politely and then not, with every process it started."""

@@ -117,7 +117,13 @@ def _replica(house: House, endpoint: Endpoint, grants: list[Grant]) -> ReplicaSe
 
 def _scale(endpoint: Endpoint) -> Scale:
     scale = endpoint.scale
-    return Scale(replicas=scale.replicas, cpus=scale.cpus_per_replica, gpus=scale.gpus_per_replica)
+    return Scale(
+        replicas=scale.replicas,
+        cpus=scale.cpus_per_replica,
+        gpus=scale.gpus_per_replica,
+        most=scale.max_replicas or scale.replicas,
+        target=scale.target_in_flight,
+    )
 
 
 def _rates(endpoint: Endpoint) -> RateCard:
