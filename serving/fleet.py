@@ -28,6 +28,9 @@ SETTINGS = {
     "RAY_prestart_worker_first_driver": "0",
     "RAY_worker_niceness": "0",
 }
+# Ray takes 127.0.0.1 for "find out the outer address" and listens on that, and on all others, unless it is told that
+# there will never be a second machine; its name for that is of the systems where that is the rule.
+LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,8 @@ def application(settings: ReplicaSettings, scale: Scale) -> Any:
 @contextmanager
 def connected(address: str | None) -> Iterator[None]:
     """A Ray connection; a private cluster is gone after the block, whatever happened in it."""
-    os.environ.update({key: value for key, value in SETTINGS.items() if key not in os.environ})
+    chosen = SETTINGS if address else SETTINGS | LOOPBACK
+    os.environ.update({key: value for key, value in chosen.items() if key not in os.environ})
     import ray
 
     handlers = {}
