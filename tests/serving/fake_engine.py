@@ -15,6 +15,7 @@ from typing import Any
 
 import uvicorn
 
+from serving.engine import EngineSettings
 from serving.replica import Replica, ReplicaSettings
 from tests.serving.fake_upstream import FakeEngine, _json, _read
 
@@ -78,7 +79,7 @@ class LoadingEngine(FakeEngine):
         await send({"type": "http.response.body", "body": b""})
 
 
-def command(_settings: Any, host: str, port: int) -> list[str]:
+def command(settings: EngineSettings, host: str, port: int) -> list[str]:
     """In the place of vLLM's command line."""
     return [sys.executable, "-m", "tests.serving.fake_engine", host, str(port)]
 
