@@ -46,6 +46,7 @@ snapshots: setup  ## Write again what is made from the code: JSON Schema, README
 bench: setup  ## Measure; each benchmark ends with one line of JSON
 	$(BIN)/python -m benchmarks.ledger --json
 	$(BIN)/python -m benchmarks.train --json
+	$(BIN)/python -m benchmarks.serving --json
 
 clean:  ## Remove caches and build outputs; .tunegate and .venv stay
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -30,6 +30,9 @@ SETTINGS = {
     "RAY_worker_niceness": "0",
     "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "2",
 }
+# Ray takes 127.0.0.1 for "find out the outer address" and listens on that, and on all others, unless it is told that
+# there will never be a second machine; its name for that is of the systems where that is the rule.
+LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,8 @@ def _size(scale: Scale) -> dict[str, Any]:
 @contextmanager
 def connected(address: str | None) -> Iterator[None]:
     """A Ray connection; a private cluster is gone after the block, whatever happened in it."""
-    os.environ.update({key: value for key, value in SETTINGS.items() if key not in os.environ})
+    chosen = SETTINGS if address else SETTINGS | LOOPBACK
+    os.environ.update({key: value for key, value in chosen.items() if key not in os.environ})
     import ray
 
     handlers = {}

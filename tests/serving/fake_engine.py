@@ -4,7 +4,9 @@
 was asked by, word by word, so that an answer by a wrong version can be told. `/stats` says what was loaded and runs.
 """
 
+import asyncio
 import hashlib
+import json
 import os
 import sys
 from collections import Counter
@@ -13,11 +15,13 @@ from typing import Any
 
 import uvicorn
 
+from serving.engine import EngineSettings
 from serving.replica import Replica, ReplicaSettings
 from tests.serving.fake_upstream import FakeEngine, _json, _read
 
 LOAD_SECONDS = 0.3
 WORDS = 8
+LONG = 400
 
 
 def fingerprint(weights: bytes) -> tuple[str, ...]:
@@ -27,7 +31,7 @@ def fingerprint(weights: bytes) -> tuple[str, ...]:
 
 
 class LoadingEngine(FakeEngine):
-    """The fake engine with vLLM's run-time LoRA routes. `slow` in a prompt's text asks for a long stream."""
+    """The fake engine with vLLM's run-time LoRA routes. `slow` in a prompt asks for a stream of twenty seconds."""
 
     def __init__(self) -> None:
         super().__init__(key=os.environ["VLLM_API_KEY"])
@@ -49,9 +53,6 @@ class LoadingEngine(FakeEngine):
         await super().__call__(scope, receive, send)
 
     async def _change(self, path: str, receive: Any, send: Any) -> None:
-        import asyncio
-        import json
-
         body = json.loads(await _read(receive))
         name = body["lora_name"]
         if path.endswith("unload_lora_adapter"):
@@ -65,11 +66,20 @@ class LoadingEngine(FakeEngine):
 
     def _chunks(self, path: str, body: dict[str, Any]) -> list[bytes]:
         is_long = "slow" in str(body.get("messages"))
-        self.gap_s, self.words = (0.05, ("x",) * 400) if is_long else (0.01, self.weights[body["model"]])
+        self.words = ("x",) * LONG if is_long else self.weights[body["model"]]
         return super()._chunks(path, body)
 
+    async def _stream(self, send: Any, events: list[bytes]) -> None:
+        gap = 20 / LONG if len(events) > LONG else 0.01
+        kind = (b"content-type", b"text/event-stream")
+        await send({"type": "http.response.start", "status": 200, "headers": [kind]})
+        for event in events:
+            await asyncio.sleep(gap)
+            await send({"type": "http.response.body", "body": event, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
 
-def command(_settings: Any, host: str, port: int) -> list[str]:
+
+def command(settings: EngineSettings, host: str, port: int) -> list[str]:
     """In the place of vLLM's command line."""
     return [sys.executable, "-m", "tests.serving.fake_engine", host, str(port)]
 
