@@ -25,6 +25,8 @@ VERBS: Mapping[str, Action | None] = {
     "keys create": "keys", "keys list": "view", "keys rotate": "keys", "keys revoke": "keys", "keys export": "view",
     "users add": "users", "users list": "view", "users roles": "users", "users disable": "users",
     "users password": "users",
+    "feedback import": "annotate", "feedback list": "view", "feedback agreement": "view", "feedback export": "train",
+    "feedback send": "publish",
 }  # fmt: skip
 
 
