@@ -48,9 +48,9 @@ def item_texts(house: House) -> Iterator[str]:
     seen: set[str] = set()
     for subject in house.registry().entries:
         planned = standing(house, subject).planned
-        tasks = [task for task in recall_tasks(house, planned) if planned.items[task.name]["digest"] not in seen]
         try:
-            frozen = freeze(tasks)
+            tasks = recall_tasks(house, planned)
+            frozen = freeze([task for task in tasks if planned.items[task.name]["digest"] not in seen])
         except TunegateError as error:
             raise BadInput(
                 f"the evaluation items of {subject} can't be read ({error}), so they can't be kept out; bring them back"

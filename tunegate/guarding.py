@@ -28,8 +28,8 @@ VERBS: Mapping[str, Action | None] = {
     "users password": "users",
     "policy test": "view", "policy list": "view", "policy propose": "propose-policy",
     "policy approve": "approve-policy",
-    "feedback import": "annotate", "feedback list": "view", "feedback agreement": "view",
-    "feedback export": "export", "feedback send": "keep",
+    "feedback import": "annotate", "feedback list": "view", "feedback agreement": "view", "feedback export": "train",
+    "feedback send": "publish",
 }  # fmt: skip
 
 

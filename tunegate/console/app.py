@@ -12,7 +12,19 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-from tunegate.console import datasets, deciding, entering, ledgers, overview, peoples, policies, releases, routing, runs
+from tunegate.console import (
+    annotate,
+    datasets,
+    deciding,
+    entering,
+    ledgers,
+    overview,
+    peoples,
+    policies,
+    releases,
+    routing,
+    runs,
+)
 from tunegate.console.door import failures, route_of
 from tunegate.console.limits import Limits
 from tunegate.console.logins import LONGEST, Logins
@@ -25,7 +37,7 @@ HERE = Path(__file__).parent
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 COOKIE = "tunegate"
 
-PARTS = (entering, overview, releases, deciding, routing, runs, datasets, policies, ledgers, peoples)
+PARTS = (entering, overview, releases, deciding, routing, runs, datasets, policies, ledgers, peoples, annotate)
 PAGES: tuple[Page, ...] = tuple(page for part in PARTS for page in part.PAGES)
 
 
