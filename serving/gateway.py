@@ -63,7 +63,7 @@ class Gateway:
         _, key = self._desk.caller(authorization(request.scope["headers"]))
         require(key, "feedback")
         settings, records = self._desk.settings, self._desk.records
-        self._desk.accounts.of(key.key_id, key.limits, time.monotonic()).admit(time.monotonic())
+        self._desk.account(key).admit(time.monotonic())
         raw = await read_body(dict(request.scope["headers"]), request.receive, settings.caps.body_bytes, 15.0)
         said = parse_feedback(raw)
         at = time.time_ns() // 1_000_000
@@ -71,7 +71,7 @@ class Gateway:
         row = {"request": said.response_id, "at": at, "key_id": key.key_id, "thumb": said.thumb, "rating": said.rating}
         try:
             owner = await asyncio.to_thread(records.key_of, said.response_id)
-            if owner != key.key_id and "admin" not in key.scopes:
+            if owner not in key.family and "admin" not in key.scopes:
                 raise NotFound("it is another's")
             await asyncio.to_thread(records.attach, row | {"text": text.hash if text else None}, text)
         except NotFound:

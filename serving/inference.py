@@ -72,7 +72,7 @@ class Inference:
         desk, caps, headers = self._desk, self._desk.settings.caps, dict(sent)
         _, key = desk.caller(authorization(sent))
         require(key, "infer")
-        desk.accounts.of(key.key_id, key.limits, time.monotonic()).admit(time.monotonic())
+        desk.account(key).admit(time.monotonic())
         raw = await read_body(headers, receive, caps.body_bytes, desk.settings.body_seconds)
         session = headers.get(b"x-session-id", b"")[:SESSION_CHARACTERS].decode("latin-1")
         return accept(desk, self._endpoint, key, sanitise(self._endpoint, raw, caps), session, request_id, started)

@@ -56,8 +56,9 @@ def gateway(house: House, endpoint: Endpoint, upstreams: Sequence[str], key: str
     _run(house, endpoint, static.exchange, host, port, is_vllm=False)
 
 
-def _run(house: House, endpoint: Endpoint, exchange: Exchange, host: str, port: int, is_vllm: bool) -> None:
-    settings = GatewaySettings(
+def gateway_settings(house: House, endpoint: Endpoint, exchange: Exchange, is_vllm: bool) -> GatewaySettings:
+    """What this house's gateway is built from."""
+    return GatewaySettings(
         snapshot=snapshot_file(house),
         public_raw=_public(house),
         records=house.home / "serving" / "requests.sqlite",
@@ -67,11 +68,14 @@ def _run(house: House, endpoint: Endpoint, exchange: Exchange, host: str, port: 
         rates=_rates(endpoint),
         retention=Retention(text_days=endpoint.records.text_days, row_days=endpoint.records.days),
         keeps_text=endpoint.records.text,
+        canary=CanarySettings(Steering(house), status_file(house)),
         is_vllm=is_vllm,
         most_in_flight=endpoint.most_in_flight,
-        canary=CanarySettings(Steering(house), status_file(house)),
     )
-    server = gateway_server(build_gateway(settings), host, port)
+
+
+def _run(house: House, endpoint: Endpoint, exchange: Exchange, host: str, port: int, is_vllm: bool) -> None:
+    server = gateway_server(build_gateway(gateway_settings(house, endpoint, exchange, is_vllm)), host, port)
     # uvicorn ends in order, then raises the signal that it was ended by.
     with _confirming(house), contextlib.suppress(KeyboardInterrupt, SystemExit):
         server.run()

@@ -50,19 +50,19 @@ class BatchPaths:
     async def upload(self, request: Request) -> Response:
         """Keep a file."""
         key, caps = self._key(request), self._desk.settings.caps
-        if await asyncio.to_thread(self._files.count, key.key_id) >= caps.files:
+        if await asyncio.to_thread(self._files.count, key.owner) >= caps.files:
             raise bad_request(f"This API key has {caps.files} files; delete some first.", "file", "too_many_files")
         bounded = Request(request.scope, bound(request.receive, caps.file_bytes))
         async with bounded.form(max_files=1, max_fields=8) as form:
             sent = form.get("file")
             if not isinstance(sent, UploadFile) or form.get("purpose") != "batch":
                 raise bad_request("Send 'file', and 'purpose' as 'batch', in a form.", "file")
-            kept = await asyncio.to_thread(self._files.put, key.key_id, sent.filename or "batch.jsonl", sent.file)
+            kept = await asyncio.to_thread(self._files.put, key.owner, sent.filename or "batch.jsonl", sent.file)
         return told(kept.card())
 
     async def list_files(self, request: Request) -> Response:
         """A key's files."""
-        found = await asyncio.to_thread(self._files.list, self._key(request).key_id)
+        found = await asyncio.to_thread(self._files.list, self._key(request).owner)
         return told(listed([file.card() for file in found]))
 
     async def file(self, request: Request) -> Response:
@@ -84,16 +84,16 @@ class BatchPaths:
         """Begin a batch, if its input can be read."""
         key, caps = self._key(request), self._desk.settings.caps
         body = parse_create(await read_body(dict(request.scope["headers"]), request.receive, caps.body_bytes, 15.0))
-        source = await self._found(self._files.get, body["input_file_id"], key.key_id)
+        source = await self._found(self._files.get, body["input_file_id"], key.owner)
         path, url = self._files.path(source.id), body["endpoint"]
         total, problems = await asyncio.to_thread(parse_input, path, url, caps.batch_lines)
         notes = body.get("metadata")
-        job = await asyncio.to_thread(self._jobs.create, key.key_id, url, source.id, total, problems, notes)
+        job = await asyncio.to_thread(self._jobs.create, key.owner, url, source.id, total, problems, notes)
         return told(job.card())
 
     async def list_batches(self, request: Request) -> Response:
         """A key's batches, after one of them where that is asked for."""
-        jobs = await asyncio.to_thread(self._jobs.list, self._key(request).key_id)
+        jobs = await asyncio.to_thread(self._jobs.list, self._key(request).owner)
         return told(page([job.card() for job in jobs], request.query_params.get("after"), limit(request)))
 
     async def batch(self, request: Request) -> Response:
@@ -112,10 +112,10 @@ class BatchPaths:
         return key
 
     async def _file(self, request: Request) -> Any:
-        return await self._found(self._files.get, request.path_params["id"], self._key(request).key_id)
+        return await self._found(self._files.get, request.path_params["id"], self._key(request).owner)
 
     async def _job(self, request: Request) -> Job:
-        found: Job = await self._found(self._jobs.get, request.path_params["id"], self._key(request).key_id)
+        found: Job = await self._found(self._jobs.get, request.path_params["id"], self._key(request).owner)
         return found
 
     async def _found(self, get: Any, wanted: str, key_id: str) -> Any:

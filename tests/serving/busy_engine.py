@@ -33,13 +33,18 @@ class BusyEngine(FakeEngine):
         await super()._answer(path, headers, body, send)
 
 
+def command(settings: Any, host: str, port: int) -> list[str]:
+    """In the place of vLLM's command line."""
+    return [sys.executable, "-m", "tests.serving.busy_engine", host, str(port)]
+
+
 class BusyReplica(Replica):
     """A real replica that starts this engine."""
 
     def __init__(self, settings: ReplicaSettings):
         from serving import engine
 
-        engine.command = lambda _, host, port: [sys.executable, "-m", "tests.serving.busy_engine", host, str(port)]
+        engine.command = command
         super().__init__(settings)
 
 

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -15,15 +16,16 @@ from serving.board import Status
 from serving.canary.decision import Decision
 from serving.canary.stage import Analysis
 from serving.http import gateway_server
-from serving.settings import CanarySettings, GatewaySettings
+from serving.settings import CanarySettings
 from tests.serving.fake_upstream import FakeEngine, running
 from tunegate import api_keys, proving, routing
 from tunegate.canaries import status_file
 from tunegate.cli import app
 from tunegate.house import House
-from tunegate.publishing import publish, snapshot_file
+from tunegate.publishing import publish
+from tunegate.serving import gateway_settings
 from tunegate.steering import Steering
-from tunegate_core.proof.keys import parse_public_key
+from tunegate_core.config.endpoint import Endpoint
 from tunegate_core.snapshot import engine_name
 
 STAGE = {"percent": 50, "min_minutes": 0, "min_samples": 20}
@@ -51,15 +53,9 @@ def gateway(house: House, canary: FakeEngine) -> Iterator[Callable[[int], list[s
         engines = [
             Status(url, url, champion.key, 1, frozenset(fake.names)) for url, fake in ((one, champion), (two, canary))
         ]
-        settings = GatewaySettings(
-            snapshot=snapshot_file(house),
-            public_raw=parse_public_key(house.public_key),
-            records=house.home / "serving" / "requests.sqlite",
-            exchange=lambda _: engines,
-            recorder=lambda kind, body: None,
-            canary=CanarySettings(Steering(house), status_file(house), seconds=0.05),
-            load_seconds=0.0,
-        )
+        settings = gateway_settings(house, Endpoint(), lambda _: engines, is_vllm=True)
+        often = CanarySettings(Steering(house), status_file(house), seconds=0.05)
+        settings = replace(settings, canary=often, load_seconds=0.0, seal_seconds=3600)
         asked = 0
         with running(build_gateway(settings), gateway_server) as url, httpx.Client(base_url=url, timeout=10) as http:
 
