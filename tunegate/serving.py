@@ -6,6 +6,7 @@ again every few seconds, so that a snapshot says how long ago it was still the n
 
 import contextlib
 import logging
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from serving.sanitise import Caps
 from serving.sealing import Retention
 from serving.settings import CanarySettings, GatewaySettings
 from serving.static import StaticUpstreams
+from serving.told import LangfuseSettings, TelemetrySettings
 from tunegate.canaries import status_file
 from tunegate.house import House
 from tunegate.publishing import publish, snapshot_file
@@ -69,6 +71,7 @@ def gateway_settings(house: House, endpoint: Endpoint, exchange: Exchange, is_vl
         retention=Retention(text_days=endpoint.records.text_days, row_days=endpoint.records.days),
         keeps_text=endpoint.records.text,
         canary=CanarySettings(Steering(house), status_file(house)),
+        telemetry=_telemetry(endpoint),
         is_vllm=is_vllm,
         most_in_flight=endpoint.most_in_flight,
     )
@@ -79,6 +82,19 @@ def _run(house: House, endpoint: Endpoint, exchange: Exchange, host: str, port: 
     # uvicorn ends in order, then raises the signal that it was ended by.
     with _confirming(house), contextlib.suppress(KeyboardInterrupt, SystemExit):
         server.run()
+
+
+def _telemetry(endpoint: Endpoint) -> TelemetrySettings | None:
+    """Who else is told of requests. Raises BadInput when Langfuse's secret key is not where the config says."""
+    chosen, langfuse = endpoint.telemetry, endpoint.telemetry.langfuse
+    if langfuse is None:
+        return TelemetrySettings(chosen.otlp_url) if chosen.otlp_url is not None else None
+    secret = os.environ.get(langfuse.secret_key_variable)
+    if not secret:
+        raise BadInput(
+            f"the variable {langfuse.secret_key_variable} is empty; expected the Langfuse project's secret key"
+        )
+    return TelemetrySettings(chosen.otlp_url, LangfuseSettings(langfuse.url, langfuse.public_key, secret))
 
 
 def _granted(snapshot: Snapshot) -> list[Grant]:

@@ -61,12 +61,28 @@ class RecordsBlock(Block):
     days: int = Field(default=365, ge=1, description="Days after which records are deleted.")
 
 
+class LangfuseBlock(Block):
+    """A Langfuse project, self-hosted or the cloud."""
+
+    url: str = Field(description="Where it is.")
+    public_key: str = Field(description="The project's public key.")
+    secret_key_variable: str = Field(default="LANGFUSE_SECRET_KEY", description="The variable with its secret key.")
+
+
+class TelemetryBlock(Block):
+    """Who else is told of requests; nobody, where nothing is said."""
+
+    otlp_url: str | None = Field(default=None, description="An OpenTelemetry collector: http://HOST:4318/v1/traces.")
+    langfuse: LangfuseBlock | None = None
+
+
 class Endpoint(Block):
     """An endpoint config; every key may be left out."""
 
     engine: EngineBlock = EngineBlock()
     scale: ScaleBlock = ScaleBlock()
     records: RecordsBlock = RecordsBlock()
+    telemetry: TelemetryBlock = TelemetryBlock()
     rates: dict[str, RateBlock] = Field(default={}, description="By route; `default` for all others.")
     most_in_flight: int = Field(default=256, ge=1, description="Requests at once; more are answered 503.")
 
