@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+from eval.grouping import group_statistics
 from eval.items import ItemSet, reopen
 from eval.model import Arms, Precision, chat_template, device_name
 from eval.results import ArmRun, keep, read_run, recall, samples_json, verify_same_prompts
@@ -179,6 +180,7 @@ def _evidence(bench: Bench, task: OpenTask, runs: Mapping[Arm, ArmRun], store: S
         n=len(task.items),
         arms=tuple(arm_statistics(arm, bench.subjects[arm], task.items, results[arm]) for arm in results),
         pairs=tuple(pairs),
+        groups=group_statistics(block.groups, task.items, results, bench.subjects, pairs),
         samples=store.put_json(samples_json(block.name, block.metric, task.items, runs)),
     )
 

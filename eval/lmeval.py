@@ -12,6 +12,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from eval.grouping import read_groups, verify_groups
 from eval.quiet import quiet
 from eval.task import Item, OpenTask
 from eval.taskfile import read_task
@@ -105,7 +106,8 @@ def open_harness(block: TaskBlock, load: Callable[[], list[Any]]) -> OpenTask:
         directions = {_check(block, task) for task in tasks}
         if len(directions) != 1:
             raise BadInput(f"task '{block.name}': its parts do not agree whether a higher {block.metric} is better")
-        items = [item for task in tasks for item in _items(task, block.limit, named=len(tasks) > 1)]
+        items = [item for task in tasks for item in _items(task, block, named=len(tasks) > 1)]
+        verify_groups(block, items)
         shaping = [_shaping(task, block) for task in tasks]
     return OpenTask(block, tuple(items), shaping, directions.pop(), lambda: tasks)
 
@@ -187,8 +189,8 @@ def _check(block: TaskBlock, task: Any) -> bool:
     return bool(task.higher_is_better()[name])
 
 
-def _items(task: Any, limit: int | None, named: bool) -> Iterator[Item]:
-    for number, doc in task.doc_iterator(limit=limit):
+def _items(task: Any, block: TaskBlock, named: bool) -> Iterator[Item]:
+    for number, doc in task.doc_iterator(limit=block.limit):
         identity = f"{task.task_name}/{number}" if named else str(number)
         choices = task.doc_to_choice(doc) if getattr(task.config, "doc_to_choice", None) is not None else None
         text = task.doc_to_text(doc)
@@ -201,6 +203,7 @@ def _items(task: Any, limit: int | None, named: bool) -> Iterator[Item]:
             choices=tuple(str(choice) for choice in choices) if choices is not None else None,
             answer=_plain(task.doc_to_target(doc)),
             cluster=identity if cluster is None else str(cluster),
+            groups=read_groups(block, doc, identity),
         )
 
 

@@ -1,4 +1,4 @@
-"""Intervals and tests by resampling whole clusters, for what has no closed form. Seeded: the same input, the same result.
+"""Intervals and tests by resampling whole clusters, for what has no closed form. Seeded, so that they repeat.
 
 The bootstrap draws clusters with replacement and takes percentiles (Efron and Tibshirani 1993, chapters 8 and 13). With
 few clusters such intervals are somewhat too narrow; under ten there is none.

@@ -4,7 +4,8 @@
     {"id": "q1", "question": "...", "answer": "the text", "cluster": "fact-1"}
 
 Every problem of the file is reported with its line. With `few_shot: k` the first k questions are shown as examples
-and are not scored, nor is any other question of their clusters, so that no scored answer stands in a prompt.
+and are not scored, nor is any other question of their clusters, so that no scored answer stands in a prompt. A row may
+carry further fields that the config names under `groups`.
 """
 
 import json
@@ -12,12 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from eval.grouping import verify_groups
 from eval.task import Item, OpenTask
 from tunegate_core.config import TaskBlock
+from tunegate_core.config.schema import QUESTION_FIELDS
 from tunegate_core.errors import BadInput, DataError
 from tunegate_core.registry import nearest
 
-FIELDS = ("id", "question", "choices", "answer", "cluster")
+FIELDS = QUESTION_FIELDS
 METRICS = {True: ("acc", "acc_norm"), False: ("exact_match",)}
 SHOWN_PROBLEMS = 20
 
@@ -25,7 +28,7 @@ SHOWN_PROBLEMS = 20
 def open_questions(block: TaskBlock) -> OpenTask:
     """The questions of a task. Raises DataError with file and line, or BadInput for a metric that does not fit."""
     path = Path(str(block.questions))
-    items = _read(path)
+    items = _read(path, block.groups)
     chosen = items[0].choices is not None
     if block.metric not in METRICS[chosen]:
         form = "questions with choices are" if chosen else "questions with the answer's text are"
@@ -33,6 +36,7 @@ def open_questions(block: TaskBlock) -> OpenTask:
             f"task '{block.name}': {form} scored by {' or '.join(METRICS[chosen])}, found metric '{block.metric}'"
         )
     examples, scored = _split(block, path, items)
+    verify_groups(block, scored)
 
     def build() -> list[Any]:
         from eval.lmeval import question_task
@@ -58,12 +62,12 @@ def _split(block: TaskBlock, path: Path, items: list[Item]) -> tuple[tuple[Item,
     return examples, scored
 
 
-def _read(path: Path) -> list[Item]:
+def _read(path: Path, groups: tuple[str, ...]) -> list[Item]:
     items: list[Item] = []
     problems: list[str] = []
     lines: dict[str, int] = {}
     for number, text in _lines(path):
-        found, item = _parse(text)
+        found, item = _parse(text, groups)
         if item is not None:
             if item.id in lines:
                 found.append(f"id '{item.id}' is already used in line {lines[item.id]}; every id must be unique")
@@ -99,7 +103,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
             yield number, line
 
 
-def _parse(text: str) -> tuple[list[str], Item | None]:
+def _parse(text: str, groups: tuple[str, ...]) -> tuple[list[str], Item | None]:
     """The problems of a line, or its item."""
     try:
         row = json.loads(text)
@@ -107,21 +111,23 @@ def _parse(text: str) -> tuple[list[str], Item | None]:
         return [f"not a whole JSON object ({error.msg} at column {error.colno}); is the line cut off?"], None
     if not isinstance(row, dict):
         return [f"expected a JSON object with id, question and answer, found {type(row).__name__}"], None
-    problems = list(_problems(row))
+    problems = list(_problems(row, groups))
     if problems:
         return problems, None
     choices = tuple(row["choices"]) if "choices" in row else None
-    return [], Item(row["id"], row["question"], choices, row["answer"], str(row.get("cluster", row["id"])))
+    cluster, own = str(row.get("cluster", row["id"])), tuple(row[column] for column in groups)
+    return [], Item(row["id"], row["question"], choices, row["answer"], cluster, own)
 
 
-def _problems(row: dict[str, Any]) -> Iterator[str]:
+def _problems(row: dict[str, Any], groups: tuple[str, ...]) -> Iterator[str]:
+    known = (*FIELDS, *groups)
     for key in row:
-        if key not in FIELDS:
-            yield f"unknown field '{key}'{nearest(key, list(FIELDS))}; there are: {', '.join(FIELDS)}"
-    for key in ("id", "question", "answer"):
+        if key not in known:
+            yield f"unknown field '{key}'{nearest(key, list(known))}; there are: {', '.join(known)}"
+    for key in ("id", "question", "answer", *groups):
         if key not in row:
             yield f"'{key}' is missing"
-    for key in ("id", "question", "cluster"):
+    for key in ("id", "question", "cluster", *groups):
         if key in row and not _is_text(row[key]):
             yield f"'{key}' must be a text that is not empty, found {row[key]!r}"
     if "choices" in row:

@@ -55,7 +55,7 @@ def test_what_does_not_fit_together_is_bad_input(home: Path, command: Run, argum
 def test_names_and_columns_that_do_not_exist_come_with_the_nearest(answers: Path) -> None:
     with pytest.raises(BadInput, match=r"did you mean 'bbq'.*crows-pairs"):
         load_suite("bqq")
-    with pytest.raises(BadInput, match="no column 'txt' .did you mean 'text'"):
+    with pytest.raises(BadInput, match=r"no column 'txt' .did you mean 'text'"):
         score_suite("counterfactual", answers, None, "txt")
     with pytest.raises(BadInput, match="sent_more_score"):
         score_suite("crows-pairs", answers, None, "text")

@@ -21,6 +21,9 @@ NAME = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 VERSION = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?@[1-9][0-9]*$"
 
 
+QUESTION_FIELDS = ("id", "question", "choices", "answer", "cluster")
+
+
 class Block(BaseModel):
     """A part of the config: frozen, unknown keys refused."""
 
@@ -161,6 +164,9 @@ class TaskBlock(Block):
     )
     few_shot: int = Field(default=0, ge=0, description="Examples before each question.")
     limit: int | None = Field(default=None, ge=1, description="Only the first items.")
+    groups: tuple[str, ...] = Field(
+        default=(), description="Columns that say which group an item is about; all is then also measured by group."
+    )
 
     @model_validator(mode="after")
     def one_source(self) -> Self:
@@ -177,6 +183,15 @@ class TaskBlock(Block):
         """What people compare has one metric."""
         is_feedback = isinstance(value, dict) and value.get("feedback") is not None
         return {"metric": "preferred", **value} if is_feedback else value
+
+    @field_validator("groups")
+    @classmethod
+    def columns_of_groups(cls, groups: tuple[str, ...]) -> tuple[str, ...]:
+        """Each once, and none of a question's own fields."""
+        wrong = sorted({name for name in groups if name in QUESTION_FIELDS or groups.count(name) > 1 or not name})
+        if wrong:
+            raise ValueError(f"can't be group columns, or are named twice: {', '.join(wrong)}")
+        return groups
 
 
 class EvalBlock(Block):
