@@ -9,7 +9,7 @@ from tunegate_core import registry
 from tunegate_core.config import TaskBlock
 from tunegate_core.errors import IntegrityError
 
-SOURCES = ("questions", "task_yaml", "harness")
+SOURCES = ("questions", "task_yaml", "harness", "probes")
 
 
 @dataclass(frozen=True)

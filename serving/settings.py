@@ -6,7 +6,7 @@ from pathlib import Path
 from serving.canary.stage import Steering
 from serving.rates import RateCard
 from serving.records import Redact
-from serving.redact import redact
+from tunegate_core.redact import redact
 from serving.replicas import Exchange
 from serving.sanitise import Caps
 from serving.sealing import Retention

@@ -14,6 +14,7 @@ from governance.people import PEOPLE_EVENTS, USER_ADDED
 from governance.policies import POLICY_EVENTS
 from governance.routing import FOLLOWING
 from tunegate.house import House
+from tunegate.planning import ITEM_FILES
 from tunegate.recording import standing
 from tunegate_core.errors import BadInput, NotFound, TunegateError
 from tunegate_core.proof.bundle import verify_bundle
@@ -147,8 +148,9 @@ def _decided_by(house: House, event: Event) -> Checks:
 def _items(house: House, config: str) -> None:
     """Re-read a planned config and the evaluation items it names."""
     for task in json.loads(house.store.get(config))["eval"]["tasks"]:
-        if task["questions"] is not None:
-            house.store.get(task["questions"])
+        for key in ITEM_FILES:
+            if task.get(key) is not None:
+                house.store.get(task[key])
         if task["task_yaml"] is not None:
             house.store.verify_tree(task["task_yaml"])
 

@@ -19,7 +19,7 @@ from serving import records as records_module
 from serving import sealing
 from serving.quota import Amount
 from serving.records import Records, keep
-from serving.redact import redact
+from tunegate_core.redact import redact
 from serving.sealing import Retention, Sealer, erase, forget, record, seal, verify
 from serving.tables import Tables, feedback, metadata, requests, texts
 from tests.serving.conftest import wait_until

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.redact import redact
+from tunegate_core.redact import redact
 from tests.serving.conftest import SECRET, World, bearer, wait_until
 from tests.serving.fake_upstream import Fault
 
