@@ -4,8 +4,8 @@
 
 Same base, adapters, items, prompts, precision and process count. The harness runs the candidate at the batch size that
 is quickest for it on a part of the items. Loading the model is left out for both: the harness is timed from its first
-request on, Tunegate from the first item of the first arm to finished evidence (files written). Each run has a process of
-its own, so that its largest resident set is its own; CPU seconds stand beside wall seconds, because they say more on a
+request on, Tunegate from the first item of the first arm to finished evidence, files written. Each run has a process
+of its own, so that its largest resident set is its own; CPU seconds stand beside wall seconds, because they say more on a
 machine that is shared. Multiple choice: HellaSwag. Generation: GSM8K's questions, at most 64 tokens an answer.
 """
 
@@ -35,7 +35,7 @@ from tunegate_core.stats import paired_interval
 from tunegate_core.store import Store
 
 BATCH_SIZES = (4, 8, 16, 32, 64)
-TRIED = 64  # items on which the harness's batch size is chosen
+TRIED = 32  # items on which the harness's batch size is chosen
 ADAPTERS = ("candidate", "champion")
 STATISTICS_ITEMS = 100_000
 
@@ -67,13 +67,12 @@ def measure(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
         path = folder / f"{kind}.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         task = TaskBlock(name=kind, questions=str(path), metric=metric)
-        few = task.model_copy(update={"limit": TRIED})
-        tried = {size: alone(harness, folder, base, few, arguments.precision, size) for size in BATCH_SIZES}
+        tried = alone(try_sizes, folder, base, task, arguments.precision)["tried"]
         best = min(tried, key=lambda size: float(tried[size]["cpu_s"]))
         theirs = alone(harness, folder, base, task, arguments.precision, best)
         ours = alone(three_arms, folder, base, task, arguments.precision)
         same = [a == b for a, b in zip(theirs.pop("scores"), ours.pop("scores"), strict=True)]
-        found[kind] = {"harness": theirs, "tunegate": ours, "batch_size": best, "items": len(rows)}
+        found[kind] = {"harness": theirs, "tunegate": ours, "batch_size": best, "tried": tried, "items": len(rows)}
         found[kind]["same_score"] = round(sum(same) / len(same), 4)
     return {
         "ratios": {
@@ -108,24 +107,38 @@ def measured(work: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, 
 
 def harness(folder: Path, base: Path, task: TaskBlock, precision: str, batch_size: int) -> dict[str, Any]:
     """One arm, the candidate, as the harness scores it."""
+    return run_harness(harness_model(folder, base, precision), task, batch_size)
+
+
+def try_sizes(folder: Path, base: Path, task: TaskBlock, precision: str) -> dict[str, Any]:
+    """What some items cost the harness at each batch size."""
+    lm, few = harness_model(folder, base, precision), task.model_copy(update={"limit": TRIED})
+    run_harness(lm, few.model_copy(update={"limit": 2}), 2)
+    return {"tried": {size: {**run_harness(lm, few, size), "scores": None} for size in BATCH_SIZES}}
+
+
+def harness_model(folder: Path, base: Path, precision: str) -> Any:
+    """The harness's model of the candidate."""
     from lm_eval.models.huggingface import HFLM
 
+    from eval.quiet import quiet
+
+    settings = {"dtype": precision, "softmax_dtype": "float32", "add_bos_token": False}
+    with quiet():
+        return HFLM(pretrained=str(base), peft=str(folder / "candidate"), **settings)
+
+
+def run_harness(lm: Any, task: TaskBlock, batch_size: int) -> dict[str, Any]:
+    """Seconds and scores."""
     from eval import lmeval
     from eval.quiet import quiet
 
+    lm.batch_size_per_gpu = batch_size
+    built = open_task(task).build()
     with quiet():
-        lm = HFLM(
-            pretrained=str(base),
-            peft=str(folder / "candidate"),
-            dtype=precision,
-            batch_size=batch_size,
-            softmax_dtype="float32",
-            add_bos_token=False,
-        )
-        built = open_task(task).build()
         wall, cpu = time.perf_counter(), time.process_time()
         samples = lmeval.run(lm, built, task, chat=True)
-    return {**spent(wall, cpu), "scores": [sample[task.metric] for sample in samples]}
+    return {**spent(wall, cpu), "scores": [float(sample[task.metric]) for sample in samples]}
 
 
 def three_arms(folder: Path, base: Path, task: TaskBlock, precision: str) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def end_tokens(model: Any) -> frozenset[int]:
 
 @torch.inference_mode()
 def decode(model: Any, tokenizer: Any, prompts: Sequence[Tokens], ending: Ending, shared: int) -> list[Tokens]:
-    """The answer's tokens to each prompt, the ending among them. `shared`: first tokens that all prompts have in common.
+    """The answer's tokens to each prompt, the ending among them. `shared`: first tokens that all prompts share.
 
     Shapes: B rows still open, L tokens of a row so far, V the vocabulary.
     """

@@ -1,8 +1,8 @@
 """Candidate, base and champion on the same items: one base in memory, one prompt, one record per item.
 
 Finished batches, and finished pairs of task and arm, are kept under the digest of everything that shapes an answer, so
-that a killed evaluation goes on where it was and a second one finds its results. Repeated, it gives the same evidence: items, batches
-and examples have a fixed order, decoding is greedy, and evidence holds no times, paths or last digits.
+that a killed evaluation goes on where it was and a second one finds its results. Repeated, it gives the same evidence:
+items, batches and examples have a fixed order, decoding is greedy, and evidence holds no times, paths or last digits.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +15,7 @@ from eval.grouping import group_statistics
 from eval.items import ItemSet, reopen
 from eval.model import Arms, Precision, chat_template, device_name
 from eval.results import ArmRun, keep, read_run, recall, samples_json, verify_same_prompts
+from eval.scorer import is_final, rescored, scorer_of
 from eval.statistics import arm_statistics, paired_statistics, scale_of
 from eval.task import OpenTask
 from tunegate_core.canonical import digest, digest_json
@@ -155,15 +156,20 @@ class _Engine:
             lm.watch = lambda done, requests: bench.progress(_stage(task, arm), total * done // requests, total)
             lm.journal = Journal(bench.journal(key))
             samples = lmeval.run(lm, task.build(), task.block, chat=self.arms.tokenizer.chat_template is not None)
-            run = read_run(task.items, samples, task.block.metric, key, lm)
-        keep(bench.path(key), run)
-        lm.journal.close()
+            scorer = scorer_of(task.block)
+            run = read_run(task.items, samples, "exact_match" if scorer else task.block.metric, key, lm)
+        if scorer is not None:
+            run = rescored(run, task, scorer, bench.cache, bench.progress)
+        if is_final(run):
+            keep(bench.path(key), run)
+            lm.journal.close()
         return run
 
 
 def _evidence(bench: Bench, task: OpenTask, runs: Mapping[Arm, ArmRun], store: Store) -> Evidence:
     from eval.lmeval import BINARY
 
+    scorer = scorer_of(task.block)
     block, results = task.block, {arm: run.results for arm, run in runs.items()}
     pairs: list[PairedStatistics] = [
         paired_statistics(other, bench.subjects[other], task.items, results["candidate"], results[other])
@@ -173,7 +179,7 @@ def _evidence(bench: Bench, task: OpenTask, runs: Mapping[Arm, ArmRun], store: S
     return Evidence(
         task=block.name,
         metric=block.metric,
-        scale=scale_of(block.metric, BINARY, results),
+        scale=scale_of(block.metric, (block.metric,) if scorer and scorer.is_binary else BINARY, results),
         higher_is_better=task.higher_is_better,
         items=task.digest(),
         settings=digest_json(bench.settings(block)),

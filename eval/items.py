@@ -8,9 +8,8 @@ from eval.grouping import group_sizes
 from eval.task import OpenTask, TaskSource
 from tunegate_core import registry
 from tunegate_core.config import TaskBlock
+from tunegate_core.config.schema import SOURCES
 from tunegate_core.errors import IntegrityError
-
-SOURCES = ("questions", "task_yaml", "harness", "feedback")
 
 
 @dataclass(frozen=True)

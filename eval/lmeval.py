@@ -21,7 +21,6 @@ from tunegate_core.config import TaskBlock
 from tunegate_core.errors import BadInput, NotFound, TunegateError
 from tunegate_core.registry import nearest
 
-ANSWER_TOKENS = 64
 SEED = 1234
 BINARY = ("acc", "acc_norm", "acc_bytes", "acc_mutual_info", "exact_match")
 OUTPUTS = ("multiple_choice", "generate_until", "loglikelihood")
@@ -43,10 +42,13 @@ SHAPING = (
 def question_task(block: TaskBlock, items: Sequence[Item], examples: Sequence[Item]) -> Any:
     """A harness task over questions that were read already; nothing is written to disk for it."""
     chosen = items[0].choices is not None
-    form = _choice_form() if chosen else _text_form()
+    form = _choice_form() if chosen else _text_form(block.answer_tokens)
 
     def rows(source: Sequence[Item]) -> list[dict[str, Any]]:
-        return [{"question": i.text, "answer": i.answer} | ({"choices": i.choices} if chosen else {}) for i in source]
+        return [
+            {"question": i.text, "answer": _shown(i.answer)} | ({"choices": i.choices} if chosen else {})
+            for i in source
+        ]
 
     def dataset(**_: Any) -> dict[str, Any]:
         from datasets import Dataset
@@ -161,10 +163,15 @@ def _choice_form() -> dict[str, Any]:
     return {"output_type": "multiple_choice", "doc_to_choice": "choices", "metric_list": metrics}
 
 
-def _text_form() -> dict[str, Any]:
+def _shown(answer: Any) -> Any:
+    """The answer as an example shows it: of several that count, the first."""
+    return answer[0] if isinstance(answer, list | tuple) else answer
+
+
+def _text_form(answer_tokens: int) -> dict[str, Any]:
     match = {"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}
     folding = {"ignore_case": True, "ignore_punctuation": True, "regexes_to_ignore": [r"^\s+", r"\s+$"]}
-    greedy = {"until": [], "do_sample": False, "temperature": 0.0, "max_gen_toks": ANSWER_TOKENS}
+    greedy = {"until": [], "do_sample": False, "temperature": 0.0, "max_gen_toks": answer_tokens}
     return {"output_type": "generate_until", "generation_kwargs": greedy, "metric_list": [{**match, **folding}]}
 
 

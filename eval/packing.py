@@ -134,18 +134,23 @@ def can_pack(model: Any) -> bool:
     """Whether packed choices get the logits they have alone: tried on a few tokens. Models with sliding windows, state
     spaces, logits that are scaled behind the head, or attention that takes no mask of our own, fail it."""
     prompt, *choices = TEST_ROWS
+    answers = dict(enumerate(choices))
     try:
         made = _causal(model)(input_ids=torch.tensor([prompt], device=model.device), use_cache=True).past_key_values
         if not isinstance(made, DynamicCache) or any(type(layer) is not DynamicLayer for layer in made.layers):
             return False
-        batch = [Question(prompt, dict(enumerate(choices))), Question(prompt[:4], dict(enumerate(choices)))]
-        packed = read_packed(model, batch)
-        for question, logits in zip(batch, packed, strict=True):
-            for answer, places in zip(question.answers.values(), question.places, strict=True):
-                row = torch.tensor([[*question.prompt, *answer[:-1]]], device=model.device)
-                alone = _causal(model)(input_ids=row).logits[0, len(question.prompt) - 1 :].float()
-                if not torch.allclose(logits[places], alone, atol=TOLERANCE[str(model.dtype).rpartition(".")[2]]):
-                    return False
+        batch = [Question(prompt, answers), Question(prompt[:4], answers)]
+        pairs = zip(batch, read_packed(model, batch), strict=True)
+        return all(_is_as_alone(model, question, logits) for question, logits in pairs)
     except (AttributeError, TypeError, ValueError, RuntimeError, KeyError):
         return False
+
+
+def _is_as_alone(model: Any, question: Question, packed: Any) -> bool:
+    tolerance = TOLERANCE[str(model.dtype).rpartition(".")[2]]
+    for answer, places in zip(question.answers.values(), question.places, strict=True):
+        row = torch.tensor([[*question.prompt, *answer[:-1]]], device=model.device)
+        alone = _causal(model)(input_ids=row).logits[0, len(question.prompt) - 1 :].float()
+        if not torch.allclose(packed[places], alone, atol=tolerance):
+            return False
     return True

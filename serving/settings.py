@@ -6,12 +6,12 @@ from pathlib import Path
 from serving.canary.stage import Steering
 from serving.rates import RateCard
 from serving.records import Redact
-from serving.redact import redact
 from serving.replicas import Exchange
 from serving.sanitise import Caps
 from serving.sealing import Retention
 from serving.told import TelemetrySettings
 from tunegate_core.ports import Recorder
+from tunegate_core.redact import redact
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from eval.items import ItemSet
     from finetune.dataset import Prepared
 
-
-ITEM_FILES = ("questions", "feedback")  # keys of a task that name one file
+ITEM_FILES = ("questions", "labels", "feedback")  # keys of a task that name one file
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,7 @@ def recall_tasks(house: House, planned: Planned) -> tuple[TaskBlock, ...]:
     tasks = []
     for task in json.loads(house.store.get(planned.config))["eval"]["tasks"]:
         for key in ITEM_FILES:
-            if task.get(key) is not None:
+            if task.get(key) is not None:  # plans made before there were labels lack them
                 task[key] = str(_item_file(house, task[key]))
         if task["task_yaml"] is not None:
             folder = house.cache / "items" / task["task_yaml"].removeprefix("sha256:")
