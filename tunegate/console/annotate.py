@@ -52,7 +52,7 @@ def compare(visit: Visit) -> Response:
         mine=_mine(asked[at], said) if at is not None and asked else None,
         ratings=range(1, BEST_RATING + 1),
         address=_address(visit),
-        can_undo=bool(said),
+        undo_url=visit.url(*_address(visit), "undo") if said else None,
     )
 
 
