@@ -18,7 +18,9 @@ TEMPLATE = """\
 # {{ planned.subject }}: {{ verdict.outcome }}
 
 {{ meaning }} The candidate is {{ state }}.
-
+{% if overridden %}
+**Released by override.** The evidence did not settle it; people whom the policy names for that decided all the same.
+{% endif %}
 Attempt {{ verdict.attempt }} of the route `{{ planned.route }}` on these items. Policy `{{ policy.name }}`, rule
 `{{ policy.rule }}`; margins and items were fixed before training.
 
@@ -48,7 +50,7 @@ McNemar's mid-p takes every item as independent. It is shown for comparison and 
 ## Who decided
 
 {% for given in decisions -%}
-- {{ "approved" if given.decision == "approve" else "refused" }} by key `{{ given.approver }}`\
+- {{ words[given.decision] }} by key `{{ given.approver }}`\
 {{ ", until " + given.expires if given.expires else "" }}; the reason is kept under \
 `{{ given.reason }}`
 {% else -%}
@@ -98,6 +100,8 @@ def render_report(
         scores=[_score(item, arm) for item in evidence for arm in item.arms],
         differences=[_difference(item, pair) for item in evidence for pair in item.pairs],
         state=state.lower(),
+        overridden=verdict.outcome == "UNDECIDED" and statement is not None,
+        words={"approve": "approved", "refuse": "refused", "recall": "recalled"},
         decisions=decisions,
         lineage=[(name, value) for name, value in _lineage(planned, adapter, verdict, statement) if value],
     )

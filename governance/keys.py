@@ -20,6 +20,7 @@ from tunegate_core.proof.keys import key_id, parse_public_key
 
 PRIVATE_MODE = 0o600
 ADAPTER_KEY = "adapter-signing"
+NEXT = ".next"
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
@@ -66,6 +67,34 @@ def load(folder: Path, name: str) -> SigningKey:
     pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     _publish(path.with_suffix(".pub"), pem)
     return SigningKey(name, public.public_bytes_raw(), pem, private)
+
+
+def start_replacing(folder: Path, name: str) -> tuple[SigningKey, SigningKey]:
+    """The key of this name and the one that is to take its place, made now or by a try that did not end."""
+    return load(folder, name), load_or_create(folder, f"{name}{NEXT}")
+
+
+def finish_replacing(folder: Path, name: str) -> SigningKey:
+    """Put the new key in the place of the old one, whose private half is gone for good. Raises NotFound, StoreFault."""
+    new = load(folder, f"{name}{NEXT}")
+    path = _private_path(folder, name)
+    try:
+        path.with_suffix(".pub").unlink(missing_ok=True)  # it is written again from the private half
+        os.replace(_private_path(folder, f"{name}{NEXT}"), path)
+        (folder / f"{name}{NEXT}.pub").unlink(missing_ok=True)
+        _sync(folder)
+    except OSError as error:
+        raise StoreFault(f"can't put the new key in place of {path}: {error.strerror}") from error
+    return SigningKey(name, new.public_raw, load(folder, name).public_pem, new._private)
+
+
+def remove(folder: Path, name: str) -> None:
+    """Delete a key that counts no more, both halves. Raises StoreFault."""
+    try:
+        for path in (_private_path(folder, name), folder / f"{name}.pub"):
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreFault(f"can't remove the key {name} in {folder}: {error.strerror}") from error
 
 
 def load_public(folder: Path, name: str) -> bytes:

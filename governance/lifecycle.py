@@ -3,10 +3,12 @@
     Planned -> Trained -> Sealed -> Examined -> Judged -> Approved -> Released -> Retired | Revoked
         any of them before Released -> Withdrawn
 
-Judged PASS may be approved; FAIL ends in Refused; UNDECIDED may go back to Examined with more items. A person may
-refuse what was judged PASS. What learnt from data that is withdrawn before it is released ends Withdrawn. `Planned`
+Judged PASS may be approved; FAIL ends in Refused; UNDECIDED may go back to Examined with more items, or be approved by
+those whom the plan's policy names for that, if it names any. A person may refuse what can be approved, and recall an
+approval until it was acted on. What learnt from data that is withdrawn before it is released ends Withdrawn. `Planned`
 holds the digests of the policy, its margins, the items and the champion, so that nothing can be chosen after the answer
-is known. A candidate that judges an existing adapter goes from Planned to Sealed.
+is known. A candidate that judges an existing adapter goes from Planned to Sealed. Time never goes back: what expired at
+one event is expired at every later one, whatever the clock says.
 
 Each state is a frozen record that only the arrow from the state before can make, and carries that state's digest. An
 unjudged adapter can't be released: the arrow `release` refuses every state but an `Approved`, and the release statement
@@ -14,14 +16,16 @@ takes nothing else. `replay` walks the same arrows over recorded events and refu
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
 from pydantic import Field, ValidationError
 
 from governance.policy import ApprovalRule
-from tunegate_core.errors import BadInput, IntegrityError
-from tunegate_core.proof.approval import Decided, SignedDecision, is_over, verify_signer
+from governance.roles import Role
+from tunegate_core.errors import BadInput, Denied, IntegrityError
+from tunegate_core.proof.approval import Decided, SignedDecision, is_over, latest, verify_signer
 from tunegate_core.records import AdapterRecord, BaseModelRecord, DatasetRecord, Outcome, Record, TrainingRecord
 
 
@@ -47,6 +51,16 @@ class LifecycleEvent(Protocol):
     def body(self) -> Mapping[str, Any]:
         """The event's payload."""
         ...
+
+
+@dataclass(frozen=True)
+class _Then:
+    """An event at a time that is not before the events it follows."""
+
+    kind: str
+    subject: str | None
+    at: str
+    body: Mapping[str, Any]
 
 
 class Planned(Record):
@@ -113,11 +127,12 @@ class Judged(State):
 
 
 class Approved(State):
-    """PASS, and as many people as the policy asks for said yes."""
+    """PASS, and as many people as the policy asks for said yes; or UNDECIDED, and those who may override it did."""
 
     adapter: AdapterRecord
     evidence: tuple[str, ...] = Field(min_length=1)
     verdict: str
+    outcome: Outcome
     approvals: tuple[SignedDecision, ...]
 
 
@@ -167,10 +182,11 @@ def decided(judged: Judged) -> Decided:
 
 
 def verify_decision(judged: Judged, decision: SignedDecision, at: str) -> SignedDecision:
-    """The decision if it may count at the time `at`. Raises IntegrityError or BadInput saying which rule it breaks."""
+    """The decision if it may count at the time `at`. Raises IntegrityError, Denied or BadInput saying which rule it
+    breaks."""
     planned = judged.planned
     if decision.decision == "approve" and planned.approvals.four_eyes and decision.approver == planned.starter:
-        raise BadInput(
+        raise Denied(
             f"{planned.subject} was started with key {planned.starter}; the policy asks for another person's approval"
         )
     verify_signer(decided(judged), decision)
@@ -184,6 +200,20 @@ def holding(judged: Judged, at: str) -> tuple[SignedDecision, ...]:
     return tuple(given for given in judged.approvals if not is_over(given, at))
 
 
+def asked(judged: Judged) -> int | None:
+    """How many approvals a verdict needs; None when no number of them is enough."""
+    rule = judged.planned.approvals
+    if judged.outcome == "PASS":
+        return rule.required
+    return rule.override.required if judged.outcome == "UNDECIDED" and rule.override is not None else None
+
+
+def asked_roles(judged: Judged) -> tuple[Role, ...]:
+    """The roles of which each approver must have one; none for any key that counts."""
+    rule = judged.planned.approvals
+    return rule.roles if judged.outcome == "PASS" or rule.override is None else rule.override.roles
+
+
 def replay(events: Iterable[LifecycleEvent]) -> AnyState:
     """The state one candidate's events lead to.
 
@@ -191,6 +221,7 @@ def replay(events: Iterable[LifecycleEvent]) -> AnyState:
     its kind's; BadInput for a decision that breaks the plan's rules.
     """
     state: AnyState | None = None
+    at: str | None = None
     subjects: set[str | None] = set()
     for event in events:
         arrow = ARROWS.get(event.kind)
@@ -199,8 +230,9 @@ def replay(events: Iterable[LifecycleEvent]) -> AnyState:
         subjects.add(event.subject)
         if len(subjects) > 1:
             raise IntegrityError(f"these are events of several candidates: {sorted(map(str, subjects))}")
+        at = event.at if at is None else latest([at, event.at])
         try:
-            state = arrow(state, event)
+            state = arrow(state, _Then(event.kind, event.subject, at, event.body))
         except (ValidationError, TypeError) as error:  # TypeError: the body names what only the arrow may set
             raise IntegrityError(f"{event.subject}: '{event.kind}' does not hold what it must: {error}") from error
     if state is None:
@@ -252,23 +284,29 @@ def judge(state: AnyState | None, event: LifecycleEvent) -> Judged:
 
 
 def decide(state: AnyState | None, event: LifecycleEvent) -> Judged | Refused:
-    """One person's signed decision about what was judged PASS; a refusal ends it."""
-    if not isinstance(state, Judged) or state.outcome != "PASS":
+    """One person's signed decision about what can be approved; a refusal ends it, a recall takes back a yes."""
+    if not isinstance(state, Judged) or asked(state) is None:
         raise _out_of_order(state, event)
     approval = verify_decision(state, SignedDecision.model_validate(event.body), event.at)
     if approval.decision == "refuse":
         return Refused(planned=state.planned, before=state.digest(), by="person")
     still = holding(state, event.at)  # who approved and let it expire may approve again
-    if any(given.approver == approval.approver for given in still):
+    others = tuple(given for given in still if given.approver != approval.approver)
+    if approval.decision == "recall":
+        if others == still:
+            raise BadInput(f"{approval.approver} has no approval of {state.planned.subject} that could be recalled")
+        return Judged(**{**dict(state), "before": state.digest(), "approvals": others})
+    if others != still:
         raise BadInput(f"{approval.approver} has approved {state.planned.subject} already; another person is needed")
     return Judged(**{**dict(state), "before": state.digest(), "approvals": (*still, approval)})
 
 
 def approve(state: AnyState | None, event: LifecycleEvent) -> Approved:
-    """Judged PASS -> Approved, when enough approvals that still hold were given."""
-    if not isinstance(state, Judged) or state.outcome != "PASS":
+    """Judged PASS (or UNDECIDED, where that may be overridden) -> Approved, with enough approvals that still hold."""
+    required = asked(state) if isinstance(state, Judged) else None
+    if not isinstance(state, Judged) or required is None:
         raise _out_of_order(state, event)
-    still, required = holding(state, event.at), state.planned.approvals.required
+    still = holding(state, event.at)
     if len(still) < required:
         over = len(state.approvals) - len(still)
         raise BadInput(
@@ -277,7 +315,7 @@ def approve(state: AnyState | None, event: LifecycleEvent) -> Approved:
         )
     return Approved(
         planned=state.planned, before=state.digest(), adapter=state.adapter, evidence=state.evidence,
-        verdict=state.verdict, approvals=still,
+        verdict=state.verdict, outcome=state.outcome, approvals=still,
     )  # fmt: skip
 
 

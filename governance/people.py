@@ -20,6 +20,7 @@ from governance.roles import Role, may_any
 from tunegate_core.errors import BadInput, IntegrityError, NotFound
 from tunegate_core.proof.keys import key_id as name_of
 from tunegate_core.proof.keys import parse_public_key
+from tunegate_core.proof.rotation import Rotation, verify_rotation
 from tunegate_core.records import Record
 
 USER_ADDED, USER_ROLES_SET, USER_DISABLED = USER_EVENTS = ("user-added", "user-roles-set", "user-disabled")
@@ -80,10 +81,10 @@ class KeyCreated(Record):
 
 
 class KeyRotated(KeyCreated):
-    """A new key in place of one that ends now; `signature` (hex) is the old key's over `rotation_payload`."""
+    """A new key in place of one that ends now, as both of them say."""
 
     replaces: str
-    signature: str
+    rotation: Rotation
 
 
 class KeyRevoked(Record):
@@ -231,6 +232,9 @@ class People:
         said = KeyRotated.model_validate(event.body)
         if (ended := self.ended(said.replaces)) is not None:
             raise BadInput(f"the key {said.replaces} counts no more since {ended}; make a new one")
+        pair = tuple(map(name_of, verify_rotation(said.rotation)))
+        if pair != (said.replaces, said.key_id) or said.rotation.new != said.public:
+            raise BadInput(f"a rotation from {pair[0]} to {pair[1]} is recorded as one from {said.replaces}")
         self._record_key(said, event.at)
         self._end(said.replaces, event.at, event.kind)
         owner = self.of_key(said.replaces)

@@ -18,6 +18,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
 from governance.check import Check, CheckBlock
+from governance.roles import Role
 from tunegate_core import registry
 from tunegate_core.config import load_yaml, validate
 from tunegate_core.errors import BadInput, PolicyError
@@ -27,12 +28,28 @@ CHECKS = "governance.checks"
 Rule = Literal["all-required", "any-harm-holm"]
 
 
+class OverrideRule(Record):
+    """Who may release what was judged UNDECIDED: so many people who each have one of these roles. A FAIL stays one."""
+
+    required: int = Field(ge=1, le=20, strict=True)
+    roles: tuple[Role, ...] = Field(min_length=1)
+
+
 class ApprovalRule(Record):
-    """Whose yes is needed after a PASS. `expires_days`: how long an approval counts; None: for ever."""
+    """Whose yes is needed after a PASS. `expires_days`: how long an approval counts; None: for ever. `roles`: of which
+    each approver must have one; none: any key that counts. `override`: None lets nobody past an UNDECIDED."""
 
     required: int = Field(default=1, ge=0, le=20, strict=True)  # strict: `required: no` is a mistake, not 0
     four_eyes: bool = True  # never the one who started the run
     expires_days: int | None = Field(default=30, ge=1, strict=True)
+    roles: tuple[Role, ...] = ()
+    override: OverrideRule | None = None
+
+    @model_serializer(mode="wrap")
+    def as_before(self, form: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What the rule does not say is not in its form: one from before the keys existed keeps its digest."""
+        unsaid = {name for name in ("roles", "override") if not getattr(self, name)}
+        return {key: part for key, part in form(self).items() if key not in unsaid}
 
 
 class ErasureRule(Record):

@@ -40,7 +40,7 @@ def release_statement(approved: Approved, manifest: Tree) -> dict[str, Any]:
             "attempt": planned.attempt,
             "evidence": list(approved.evidence),
             "verdict": approved.verdict,
-            "outcome": "PASS",
+            "outcome": approved.outcome,
             "approvals": [approval.model_dump(mode="json") for approval in approved.approvals],
         },
     }

@@ -125,17 +125,30 @@ def evaluate(
 
 
 @app.command()
-def approve(version: Version, person: Person, reason: Reason) -> None:
+def approve(
+    version: Version,
+    person: Person,
+    reason: Reason,
+    override: Annotated[bool, typer.Option("--override", help="Release it although it is UNDECIDED.")] = False,
+) -> None:
     """Sign a verdict: it may be released."""
     from tunegate.deciding import approve as run
 
-    views.say(run(House.from_environment(), version, person, reason))
+    views.say(run(House.from_environment(), version, person, reason, override))
 
 
 @app.command()
 def refuse(version: Version, person: Person, reason: Reason) -> None:
     """Sign a verdict: it must not be released."""
     from tunegate.deciding import refuse as run
+
+    views.say(run(House.from_environment(), version, person, reason))
+
+
+@app.command()
+def recall(version: Version, person: Person, reason: Reason) -> None:
+    """Take back one's own approval, as long as nothing was released on it."""
+    from tunegate.deciding import recall as run
 
     views.say(run(House.from_environment(), version, person, reason))
 

@@ -17,7 +17,7 @@ OPEN = None  # works on no home, or on an empty one
 VERBS: Mapping[str, Action | None] = {
     "init": OPEN, "check": OPEN, "doctor": OPEN, "schema": OPEN, "verify-bundle": OPEN, "restore": OPEN,
     "release": "train", "train": "train", "evaluate": "train",
-    "approve": "approve", "refuse": "refuse", "revoke": "revoke",
+    "approve": "approve", "refuse": "refuse", "recall": "recall", "revoke": "revoke",
     "list": "view", "show": "view", "compare": "view", "report": "view", "routes": "view",
     "trace": "view", "erase": "erase",
     "ledger verify": "view", "ledger checkpoint": "view", "ledger prove": "export", "export": "export",

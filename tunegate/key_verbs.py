@@ -1,5 +1,6 @@
 """The verbs of keys: people's and the ledger's, which sign, and API keys, which open."""
 
+import re
 from typing import Annotated
 
 import typer
@@ -11,7 +12,10 @@ from tunegate_core.errors import BadInput
 
 verbs = typer.Typer(help="Signing keys (the ledger's, people's) and API keys.", no_args_is_help=True)
 
-KeyId = Annotated[str, typer.Argument(metavar="KEY_ID", help="The 16 letters after tg_.")]
+API_KEY = re.compile(r"[0-9a-f]{16}")
+AnyKey = Annotated[
+    str, typer.Argument(metavar="KEY", help="An API key's 16 letters after tg_; or a signing key's name, as 'ledger'.")
+]
 Scopes = Annotated[list[str] | None, typer.Option(help="Make an API key that may do this; more than one may be given.")]
 Models = Annotated[list[str] | None, typer.Option(metavar="ROUTE", help="Routes it may call; all when not given.")]
 Limits = Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="As in requests-per-minute=60.")]
@@ -49,19 +53,25 @@ def list_(as_json: AsJson = False) -> None:
 
 
 @verbs.command()
-def rotate(key_id: KeyId, as_json: AsJson = False) -> None:
-    """Make a new API key with the same rights; the old one ends in a day."""
-    from tunegate.api_keys import rotate as run
+def rotate(key_id: AnyKey, as_json: AsJson = False) -> None:
+    """Make a new key in place of one: of an API key, which ends in a day, or of a signing key, which ends now."""
+    from tunegate import api_keys, signing_keys
 
-    views.show(run(House.from_environment(), key_id), views.api_key, as_json)
+    house = House.from_environment()
+    if API_KEY.fullmatch(key_id):
+        views.show(api_keys.rotate(house, key_id), views.api_key, as_json)
+    else:
+        views.show(signing_keys.rotate(house, key_id), views.key, as_json)
 
 
 @verbs.command()
-def revoke(key_id: KeyId, reason: Note = None) -> None:
-    """End an API key now."""
-    from tunegate.api_keys import revoke as run
+def revoke(key_id: AnyKey, reason: Note = None) -> None:
+    """End a key now: an API key by its id, a person's signing key by its name."""
+    from tunegate import api_keys, signing_keys
 
-    views.say(run(House.from_environment(), key_id, reason))
+    house = House.from_environment()
+    work = api_keys.revoke if API_KEY.fullmatch(key_id) else signing_keys.revoke
+    views.say(work(house, key_id, reason))
 
 
 @verbs.command()

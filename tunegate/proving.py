@@ -13,6 +13,7 @@ from governance.ledger.bundling import make_bundle
 from governance.people import PEOPLE_EVENTS, USER_ADDED
 from governance.policies import POLICY_EVENTS
 from governance.routing import FOLLOWING
+from tunegate.entitling import Entitled
 from tunegate.feedback import RECORDED
 from tunegate.house import House
 from tunegate.planning import ITEM_FILES
@@ -32,11 +33,12 @@ def verify(house: House, key: Path | None) -> dict[str, Any]:
     ledger = house.existing_ledger
     public = key.read_bytes() if key else house.public_key
     checked: set[str] = set()
-    erasures, gone = Erasures(), dict[str, set[int]]()
+    erasures, entitled, gone = Erasures(), Entitled(), dict[str, set[int]]()
 
     def blobs_of(event: Event) -> Iterable[Problem]:
         where = f"event {event.seq} ({event.kind} {event.subject or ''})".replace(" )", ")")
         erasures.take(event, event.seq)
+        yield from entitled.look(event)
         for name, check in _named_by(house, event):
             if name in checked:
                 continue

@@ -152,9 +152,14 @@ def _next(now: Standing, planned: Planned, verdict: Verdict | None) -> list[str]
             f"tunegate approve {now.subject} --as NAME --reason WHY",
         ]
     if standing_ == "undecided" and verdict is not None:
-        return [
+        over = planned.approvals.override
+        told = [
             f"{check.check} would need about {check.items_to_settle} items"
             for check in verdict.results
             if check.items_to_settle
         ]
+        if over is not None:
+            may = f"{over.required} of {' or '.join(over.roles)}"
+            told.append(f"{may} may override it: tunegate approve {now.subject} --override --as NAME --reason WHY")
+        return told
     return []

@@ -5,12 +5,15 @@ The key of an event is its candidate and kind, so that a step done twice, or by 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from governance.ledger import Event, Transaction
+from governance.ledger.event import format_time
 from governance.lifecycle import AnyState, Planned, replay
 from tunegate.house import House
 from tunegate_core.errors import BadInput, NotFound
+from tunegate_core.proof.approval import latest
 from tunegate_core.records import AdapterRecord, Verdict
 
 
@@ -25,6 +28,10 @@ class Standing:
     def state(self) -> AnyState:
         """The lifecycle state that replaying the events reaches. Raises IntegrityError when they are out of order."""
         return replay(self.events)
+
+    def at(self, clock: datetime) -> str:
+        """The time of what follows now (RFC 3339): never before what is recorded, wherever the clock stands."""
+        return latest([format_time(clock), *(event.at for event in self.events)])
 
     def has(self, kind: str) -> bool:
         """Whether such an event is recorded."""

@@ -26,9 +26,10 @@ def signing_now(
 
     Raises Denied, and records it, when the key was ended, is no user's where there are users, or its user may not.
     """
+    ledger = house.ledger  # where nothing can be recorded, no key is made
     key = house.person_key(person)
     try:
-        with house.ledger.write() as tx:
+        with ledger.write() as tx:
             objection = People.from_events(tx.events(PEOPLE_EVENTS)).objection(key.key_id, action, roles)
             if objection is not None:
                 raise _Objection(objection)

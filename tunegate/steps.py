@@ -7,8 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from governance.ledger.event import format_time
-from governance.lifecycle import Approved, Examined, Judged, Planned, Released, holding
+from governance.lifecycle import Approved, Examined, Judged, Planned, Released, asked, holding
 from tunegate.house import House
 from tunegate.planning import Inputs, recall_tasks
 from tunegate.publishing import publish as publish_snapshot
@@ -131,12 +130,14 @@ def _judge(house: House, planned: Planned, key: str) -> None:
 
 def settle(house: House, planned: Planned) -> None:
     """Judged -> Approved or Refused, as far as the verdict and people allow; else it stays judged."""
-    state = standing(house, planned.subject).state
+    now = standing(house, planned.subject)
+    state = now.state
     if not isinstance(state, Judged):
         return
+    required = asked(state)
     if state.outcome == "FAIL":
         record_once(house, planned.subject, "refused", lambda: {"verdict": state.verdict})
-    elif state.outcome == "PASS" and len(holding(state, format_time(house.clock()))) >= planned.approvals.required:
+    elif required is not None and len(holding(state, now.at(house.clock()))) >= required:
         record_once(house, planned.subject, "approved", lambda: {"verdict": state.verdict})
 
 

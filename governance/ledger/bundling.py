@@ -34,5 +34,6 @@ def make_bundle(ledger: Ledger, envelope: bytes, manifest: bytes, events: Sequen
         manifest=manifest.decode(),
         events=proved,
         checkpoint=note,
+        rotations=tuple(ledger.rotations()),
     )
     return bundle.canonical()

@@ -11,8 +11,9 @@ from typing import Any
 from governance.ledger.anchor import AnchorLines, parse_line
 from governance.ledger.report import Problem
 from tunegate_core.errors import IntegrityError
-from tunegate_core.proof.checkpoint import Checkpoint, verify_checkpoint
+from tunegate_core.proof.checkpoint import Checkpoint
 from tunegate_core.proof.note import log_name, parse_note
+from tunegate_core.proof.rotation import KeyLine
 
 
 @dataclass
@@ -24,10 +25,9 @@ class Heads:
     notes: list[str] = field(default_factory=list)
 
 
-def read_heads(rows: Iterable[Sequence[Any]], anchor: AnchorLines | None, keys: Sequence[bytes]) -> Heads:
+def read_heads(rows: Iterable[Sequence[Any]], anchor: AnchorLines | None, trusted: Sequence[KeyLine]) -> Heads:
     """Check every note of the table (size, root, note) and every line of the anchor (None: there is none by design)."""
     heads = Heads()
-    trusted = {log_name(key): key for key in keys}
     table = [_from_table(heads, row, trusted) for row in rows]
     if anchor is None:
         heads.notes.append("no anchor was given: that the log's tail was cut could not be excluded")
@@ -80,7 +80,7 @@ def _numbered(anchor: AnchorLines) -> list[tuple[int, str]]:
     return list(enumerate(lines, start=1))
 
 
-def _from_table(heads: Heads, row: Sequence[Any], trusted: dict[str, bytes]) -> str:
+def _from_table(heads: Heads, row: Sequence[Any], trusted: Sequence[KeyLine]) -> str:
     size, root, note = row
     where = f"tree head of {size} events"
     found = _verified(heads, where, str(note), trusted)
@@ -89,7 +89,7 @@ def _from_table(heads: Heads, row: Sequence[Any], trusted: dict[str, bytes]) -> 
     return str(note)
 
 
-def _from_anchor(heads: Heads, number: int, line: str, trusted: dict[str, bytes]) -> str:
+def _from_anchor(heads: Heads, number: int, line: str, trusted: Sequence[KeyLine]) -> str:
     where = f"anchor line {number}"
     try:
         note = parse_line(line)
@@ -100,13 +100,11 @@ def _from_anchor(heads: Heads, number: int, line: str, trusted: dict[str, bytes]
     return note
 
 
-def _verified(heads: Heads, where: str, note: str, trusted: dict[str, bytes]) -> Checkpoint | None:
+def _verified(heads: Heads, where: str, note: str, trusted: Sequence[KeyLine]) -> Checkpoint | None:
     try:
-        names = [line.name for line in parse_note(note).signatures]
-        known = next((name for name in names if name in trusted), None)
-        if known is None:
-            raise IntegrityError(f"signed by another key: found {', '.join(names)}; expected {', '.join(trusted)}")
-        checkpoint = verify_checkpoint(note, trusted[known])
+        names = {line.name for line in parse_note(note).signatures}
+        fitting = [line for line in trusted if names & set(map(log_name, line.keys))]
+        checkpoint = (fitting or trusted)[0].verify_head(note)
     except IntegrityError as error:
         heads.problems.append(Problem(where=where, what=str(error)))
         return None

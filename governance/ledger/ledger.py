@@ -11,10 +11,11 @@ from governance.ledger.event import Event
 from governance.ledger.hashes import Head, range_roots, read_head
 from governance.ledger.report import Problem, VerifyReport
 from governance.ledger.signing import last_head, last_signed, signed_head
+from governance.ledger.succession import rotations, signers_line
 from governance.ledger.transaction import Transaction, find, find_by_key
 from tunegate_core.ports import Clock
-from tunegate_core.proof.checkpoint import verify_checkpoint
 from tunegate_core.proof.paths import ConsistencyProof, InclusionProof, consistency_ranges, inclusion_ranges
+from tunegate_core.proof.rotation import Rotation
 
 
 class Ledger:
@@ -40,12 +41,18 @@ class Ledger:
             return last_signed(connection, self.anchor) is not None
 
     def signed_by(self, signer: SigningKey) -> Self:
-        """The same ledger with a signer. Raises IntegrityError when the last tree head is signed by another key."""
+        """The same ledger with a signer. Raises IntegrityError when another key signed the last tree head, or took this
+        one's place."""
         with self._database.reading() as connection:
-            last = last_signed(connection, self.anchor)
+            last, line = last_signed(connection, self.anchor), signers_line(connection, signer)
         if last is not None:
-            verify_checkpoint(last, signer.public_raw)
+            line.verify_head(last)
         return type(self)(self._database, signer, self.anchor, self._clock)
+
+    def rotations(self) -> list[Rotation]:
+        """How the ledger's keys took over from one another, in order."""
+        with self._database.reading() as connection:
+            return rotations(connection)
 
     def close(self) -> None:
         """Give the connections back."""

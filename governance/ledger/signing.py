@@ -13,23 +13,26 @@ from governance.keys import SigningKey
 from governance.ledger.anchor import append_note, parse_line, read_anchor
 from governance.ledger.hashes import Head, range_roots
 from governance.ledger.schema import checkpoints
+from governance.ledger.succession import signers_line
 from tunegate_core.errors import BadInput, IntegrityError
-from tunegate_core.proof.checkpoint import Checkpoint, parse_checkpoint, verify_checkpoint
+from tunegate_core.proof.checkpoint import Checkpoint, parse_checkpoint
 from tunegate_core.proof.note import format_note, log_name, parse_note
 
 
 def signed_head(connection: Connection, head: Head, signer: SigningKey, anchor: Path | None) -> str:
     """The note over `head`, recorded now or before. Raises IntegrityError when the log is not what was signed."""
+    line = signers_line(connection, signer)
     last = last_signed(connection, anchor)
     if last is not None:
-        _verify_extends(connection, head, verify_checkpoint(last, signer.public_raw))
-        _record(connection, last, signer)
-        if verify_checkpoint(last, signer.public_raw).size == head.size:
+        before = line.verify_head(last)
+        _verify_extends(connection, head, before)
+        _record(connection, last, before)
+        if before.size == head.size:
             return last
     note = sign_checkpoint(head, signer)
     if anchor is not None:
         append_note(anchor, note)
-    _record(connection, note, signer)
+    _record(connection, note, line.verify_head(note))
     return note
 
 
@@ -70,8 +73,7 @@ def _verify_extends(connection: Connection, head: Head, last: Checkpoint) -> Non
         )
 
 
-def _record(connection: Connection, note: str, signer: SigningKey) -> None:
-    """Put a note into the table unless its size is there."""
-    head = verify_checkpoint(note, signer.public_raw)
+def _record(connection: Connection, note: str, head: Checkpoint) -> None:
+    """Put a verified note into the table unless its size is there."""
     if connection.execute(select(checkpoints.c.size).where(checkpoints.c.size == head.size)).first() is None:
         connection.execute(insert(checkpoints), {"size": head.size, "root": head.root_raw, "note": note})

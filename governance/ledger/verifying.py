@@ -29,8 +29,10 @@ from governance.ledger.rederiving import Rederiving
 from governance.ledger.report import Problem, VerifyReport
 from governance.ledger.rows import column_fault, is_canonical, parse_row
 from governance.ledger.schema import checkpoints
+from governance.ledger.succession import rotations
 from tunegate_core.errors import BadInput, IntegrityError
 from tunegate_core.proof.keys import parse_public_key
+from tunegate_core.proof.rotation import KeyLine, verify_line
 from tunegate_core.proof.tree import leaf_hash
 
 BlobCheck = Callable[[Event], Iterable[Problem]]
@@ -51,7 +53,9 @@ def verify_log(
         raise BadInput("no public key to verify with; give the one that 'tunegate keys export' printed")
     keys = [key if len(key) == RAW_KEY_BYTES else parse_public_key(key) for key in public_keys]
     with _settled(database, anchor) as (connection, rows, lines):
-        heads = read_heads(rows, lines, keys)
+        trusted, wrong = _lines(connection, keys)
+        heads = read_heads(rows, lines, trusted)
+        heads.problems += wrong
         walk = _Walk(heads, blob_check)
         walk.run(connection)
         problems = [*heads.problems, *locate(walk.found), *walk.problems, *_structure(database, connection)]
@@ -81,6 +85,23 @@ def _settled(
                 yield connection, rows, lines
                 return
         time.sleep(SETTLE_SECONDS)
+
+
+def _lines(connection: Connection, keys: Sequence[bytes]) -> tuple[list[KeyLine], list[Problem]]:
+    """The keys that count: the trusted ones, and those that the log's own rotations reach from them."""
+    try:
+        found = rotations(connection)
+    except (IntegrityError, DBAPIError) as error:
+        what = f"the rotations of the log's key can't be read, so only the given keys count: {error}"
+        return [KeyLine((key,)) for key in keys], [Problem(where="keys", what=what)]
+    trusted, problems = [], []
+    for key in keys:
+        try:
+            trusted.append(verify_line(found, key))
+        except IntegrityError as error:
+            trusted.append(KeyLine((key,)))
+            problems.append(Problem(where="keys", what=str(error)))
+    return trusted, problems
 
 
 def _structure(database: Database, connection: Connection) -> list[Problem]:

@@ -167,7 +167,7 @@ def test_nothing_may_be_left_out(release: Release, signer: SigningKey, kind: str
     [
         ("judged", {"verdict": DIGEST, "outcome": "FAIL"}, "the verdict was FAIL"),
         ("judged", {"verdict": DIGEST, "outcome": "UNDECIDED"}, "the verdict was UNDECIDED"),
-        ("judged", {}, "the verdict was None"),
+        ("judged", {}, "do not name adapter, evidence, policy and verdict"),
         ("released", {"statement": DIGEST, "route": "bot"}, "the statement that the released event names"),
         ("sealed", {"adapter": {"tree": DIGEST}}, "the approval by"),
         ("sealed", {}, "do not name adapter"),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from governance.people import People
 from tunegate_core.errors import BadInput, IntegrityError, NotFound
 from tunegate_core.proof.keys import key_id
+from tunegate_core.proof.rotation import Rotation
 
 AT = "2026-01-01T00:00:00.000000Z"
 
@@ -24,13 +25,28 @@ class Happened:
     at: str = AT
 
 
+PRIVATE: dict[str, Ed25519PrivateKey] = {}
+
+
 def new_key() -> dict[str, str]:
-    public = Ed25519PrivateKey.generate().public_key()
+    private = Ed25519PrivateKey.generate()
+    public = private.public_key()
     pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return {"key_id": key_id(public.public_bytes_raw()), "public": pem.decode()}
+    found = {"key_id": key_id(public.public_bytes_raw()), "public": pem.decode()}
+    PRIVATE[found["key_id"]] = private
+    return found
 
 
-KEY, OTHER = new_key(), new_key()
+def rotated(old: dict[str, str], new: dict[str, str], signs: dict[str, str] | None = None) -> "Happened":
+    """`new` in place of `old`; `signs`: whose key signs for the old one."""
+    draft = Rotation(old=old["public"], new=new["public"], size=1)
+    signatures = [PRIVATE[key["key_id"]].sign(draft.payload()).hex() for key in (signs or old, new)]
+    said = draft.model_copy(update={"old_signature": signatures[0], "new_signature": signatures[1]})
+    body = {**new, "replaces": old["key_id"], "rotation": said.model_dump(mode="json")}
+    return Happened("key-rotated", body)
+
+
+KEY, OTHER, MALLORYS = new_key(), new_key(), new_key()
 NAME = "rows:" + "0" * 64
 
 
@@ -81,15 +97,26 @@ def test_an_ended_key_counts_no_more_and_never_comes_back() -> None:
 
 
 def test_a_rotated_key_hands_on_its_user() -> None:
-    rotated = Happened("key-rotated", {**OTHER, "replaces": KEY["key_id"], "signature": ""})
-    people = People.from_events(
-        [Happened("key-created", KEY), ADMIN, user("u2", "reviewer", key=KEY["key_id"]), rotated]
-    )
+    event = rotated(KEY, OTHER)
+    people = People.from_events([Happened("key-created", KEY), ADMIN, user("u2", "reviewer", key=KEY["key_id"]), event])
     assert people.users["u2"].key_id == OTHER["key_id"]
     assert people.objection(OTHER["key_id"], "approve") is None
     assert people.objection(KEY["key_id"], "approve") is not None
     with pytest.raises(BadInput, match="counts no more"):
-        people.follow(Happened("key-rotated", {**new_key(), "replaces": KEY["key_id"], "signature": ""}))
+        people.follow(rotated(KEY, new_key()))
+
+
+def test_only_both_keys_together_rotate() -> None:
+    people = People.from_events([Happened("key-created", KEY)])
+    wrong = rotated(KEY, OTHER)
+    for event in (
+        rotated(KEY, OTHER, signs=MALLORYS),
+        Happened("key-rotated", {**wrong.body, "key_id": MALLORYS["key_id"], "public": MALLORYS["public"]}),
+        Happened("key-rotated", {**wrong.body, "replaces": MALLORYS["key_id"]}),
+    ):
+        with pytest.raises((BadInput, IntegrityError)):
+            people.follow(event)
+    assert people.ended(KEY["key_id"]) is None
 
 
 def test_a_key_that_was_never_recorded_can_be_ended() -> None:

@@ -52,6 +52,7 @@ def approved() -> Approved:
     )
     return Approved(
         planned=planned, before=digest("9"), adapter=adapter, evidence=(digest("7"), digest("8")), verdict=digest("6"),
+            outcome="PASS",
         approvals=(yes,),
     )  # fmt: skip
 

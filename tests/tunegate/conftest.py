@@ -118,15 +118,19 @@ class Told:
         (self.folder / name / "file.txt").write_text(name)
         return str(self.house.store.put_tree(self.folder / name))
 
-    def plan(self, version: int, champion: str | None = None, approvals: int = 0, name: str = "bot") -> Planned:
-        """Record a plan that judges an existing adapter; so many people must approve. `name` is its route too."""
+    def plan(
+        self, version: int, champion: str | None = None, approvals: int | ApprovalRule = 0, name: str = "bot"
+    ) -> Planned:
+        """Record a plan that judges an existing adapter; so many people must approve, or as the rule says. `name` is
+        its route too."""
         store = self.house.store
+        rule = ApprovalRule(required=approvals) if isinstance(approvals, int) else approvals
         items = {"facts": {"digest": "sha256:" + "0" * 64, "metric": "acc", "n": 264, "clusters": 264}}
         planned = Planned(
             name=name, version=version, route=name, run=f"run-{name}-{version}", starter="0" * 16,
             config=store.put_json({"eval": {"tasks": [], "batch_size": 1}, "serving": self.serving}), base=self.base,
             data=None, policy=store.put(POLICY.canonical()), margins=POLICY.margins(),
-            approvals=ApprovalRule(required=approvals),
+            approvals=rule,
             items=items, champion=champion, source_adapter="elsewhere@1", attempt=version,
         )  # fmt: skip
         with self.house.ledger.write() as tx:

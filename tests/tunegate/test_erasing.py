@@ -52,7 +52,7 @@ def learn(told: Any, version: int, texts: list[str], counts: tuple[int, int, int
                 "environment": store.put(b"{}")}  # fmt: skip
         record_once(house, planned.subject, "trained", lambda: body)
         told.judge(planned, counts)
-    return planned.subject
+    return str(planned.subject)
 
 
 def states(house: House) -> dict[str, str]:

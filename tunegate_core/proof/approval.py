@@ -1,6 +1,6 @@
 """A person's signed approval, checked by the records of the candidate it speaks of and nothing else."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Literal, Protocol
 
@@ -11,7 +11,10 @@ from tunegate_core.records import Record
 
 
 class SignedDecision(Record):
-    """The body of an `approval` event. `public_key` is PEM, `signature` hex, `reason` a commitment to erasable text."""
+    """The body of an `approval` event. `public_key` is PEM, `signature` hex, `reason` a commitment to erasable text.
+
+    `recall` takes back the same person's approval, as long as nothing was released on it.
+    """
 
     approver: str
     public_key: str
@@ -51,13 +54,18 @@ def verify_approvals(
 ) -> int:
     """How many people approved: at least `required`, each once, none of them the key `barred`, none expired at `at`.
 
-    Raises IntegrityError for a signature that does not verify, a refusal, or too few.
+    Raises IntegrityError for a signature that does not verify, a refusal, or too few. `decisions` are in order.
     """
+    standing: dict[str, SignedDecision] = {}
     for decision in decisions:
         verify_signer(decided, decision)
-        if decision.decision != "approve":
+        if decision.decision == "refuse":
             raise IntegrityError(f"{decided.subject} was refused by {decision.approver}")
-    people = {decision.approver for decision in decisions if not is_over(decision, at)} - {barred}
+        if decision.decision == "recall":
+            standing.pop(decision.approver, None)
+        else:
+            standing[decision.approver] = decision
+    people = {decision.approver for decision in standing.values() if not is_over(decision, at)} - {barred}
     if len(people) < required:
         raise IntegrityError(f"{decided.subject} has {len(people)} approvals that count; its plan asks for {required}")
     return len(people)
@@ -80,6 +88,17 @@ def is_over(decision: SignedDecision, at: str) -> bool:
         return decision.expires is not None and datetime.fromisoformat(at) >= datetime.fromisoformat(decision.expires)
     except (ValueError, TypeError) as error:
         raise IntegrityError(f"an approval's times can't be compared: {at!r}, {decision.expires!r}") from error
+
+
+def latest(times: Iterable[str]) -> str:
+    """The latest of some times (RFC 3339): a clock that is set back does not bring back what expired before.
+
+    Raises IntegrityError for times that can't be compared, or none.
+    """
+    try:
+        return max(times, key=datetime.fromisoformat)
+    except (ValueError, TypeError) as error:
+        raise IntegrityError(f"the times of events can't be compared: {error}") from error
 
 
 def _public_key(decision: SignedDecision) -> bytes:

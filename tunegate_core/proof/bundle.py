@@ -3,11 +3,13 @@
 `verify_bundle` checks, and raises IntegrityError at the first that fails:
 
 1. The file is a bundle of a known version, with nothing missing and nothing unknown.
-2. The checkpoint is signed by the key, for the log of that key.
+2. The checkpoint is signed by the key, for the log of that key; or by one that its rotations lead to, in its time.
 3. Every event's bytes are a canonical event, and are at its number in the signed tree.
-4. The events tell of one release, in order: planned, sealed, examined, judged PASS, approved, released; as many people
-   as the plan asks for signed over exactly this adapter, evidence, policy and verdict.
-5. The statement's envelope is signed by the key and holds an in-toto Statement v1 with one subject.
+4. The events tell of one release, in order: planned, sealed, examined, judged PASS (or UNDECIDED, where the plan lets
+   people override that), approved, released; as many people as the plan asks for signed over exactly this adapter,
+   evidence, policy and verdict.
+5. The statement's envelope is signed by the key in whose time it was released, and holds an in-toto Statement v1 with
+   one subject.
 6. The `released` event names exactly this envelope by its digest.
 7. The manifest is a tree whose digest is the statement's subject and the adapter that was sealed.
 
@@ -21,10 +23,11 @@ from pydantic import Field
 
 from tunegate_core.canonical import digest
 from tunegate_core.errors import IntegrityError
-from tunegate_core.proof.checkpoint import Checkpoint, verify_checkpoint
+from tunegate_core.proof.checkpoint import Checkpoint
 from tunegate_core.proof.dsse import verify_envelope
 from tunegate_core.proof.keys import key_id, parse_public_key
 from tunegate_core.proof.paths import HASH, InclusionProof
+from tunegate_core.proof.rotation import Rotation, verify_line
 from tunegate_core.proof.story import LoggedEvent, parse_event, verify_story
 from tunegate_core.proof.tree import leaf_hash
 from tunegate_core.records import Record
@@ -49,6 +52,7 @@ class Bundle(Record):
     manifest: str
     events: tuple[ProvedEvent, ...] = Field(min_length=1)
     checkpoint: str
+    rotations: tuple[Rotation, ...] = ()
 
 
 class VerifiedBundle(Record):
@@ -59,6 +63,7 @@ class VerifiedBundle(Record):
     files: int = Field(gt=0)
     policy: str
     verdict: str
+    outcome: str
     approvals: int = Field(ge=0)
     released_at: str
     statement: str
@@ -73,9 +78,12 @@ def verify_bundle(data: bytes, public_pem: bytes) -> VerifiedBundle:
     """What a bundle proves under the log's public key (PEM); see the module's list of checks. Asks nobody."""
     public_raw = parse_public_key(public_pem)
     bundle = Bundle.parse(data)  # 1
-    head = verify_checkpoint(bundle.checkpoint, public_raw)  # 2
-    story = verify_story([_proved(event, head) for event in bundle.events])  # 3, 4
-    subject, predicate_type = _statement(verify_envelope(bundle.statement.encode(), public_raw))  # 5
+    line = verify_line(bundle.rotations, public_raw)
+    head = line.verify_head(bundle.checkpoint)  # 2
+    events = [_proved(event, head) for event in bundle.events]  # 3
+    story = verify_story(events)  # 4
+    signer = line.of_event(max(event.seq for event in events))
+    subject, predicate_type = _statement(verify_envelope(bundle.statement.encode(), signer))  # 5
     _equal(story.statement, digest(bundle.statement.encode()), "the statement that the released event names")  # 6
     manifest, tree = Tree.parse(bundle.manifest.encode()), digest(bundle.manifest.encode())  # 7
     _equal(subject, tree, "the statement's subject")

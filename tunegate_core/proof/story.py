@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError
 
 from tunegate_core.canonical import canonical_json
 from tunegate_core.errors import BadInput, IntegrityError
-from tunegate_core.proof.approval import Decided, SignedDecision, verify_approvals
+from tunegate_core.proof.approval import Decided, SignedDecision, latest, verify_approvals
 from tunegate_core.records import Record
 
 ONCE = ("planned", "sealed", "approved", "released")
@@ -28,12 +28,14 @@ class LoggedEvent(Record):
 
 
 class Story(Record):
-    """What the events of one release say together. Digests; `released_at` is RFC 3339."""
+    """What the events of one release say together. Digests; `released_at` is RFC 3339. `outcome` is PASS, or UNDECIDED
+    where people overrode it as the plan allows."""
 
     subject: str
     adapter: str
     policy: str
     verdict: str
+    outcome: str
     approvals: int = Field(ge=0)
     statement: str
     released_at: str
@@ -55,8 +57,11 @@ def verify_story(events: Sequence[LoggedEvent]) -> Story:
     """What a release's events say together. Raises IntegrityError unless they tell of one release, in order:
 
     1. All are of one subject, none is there twice; one is `planned` (the first), one `released` (the last).
-    2. The last verdict is PASS, over the last evidence, and lies between `sealed` and `approved`.
+    2. The last verdict is PASS, over the last evidence, and lies between `sealed` and `approved`; or it is UNDECIDED,
+       and the plan says that people may override it.
     3. As many people as the plan asks for signed over exactly this adapter, evidence, policy and verdict.
+
+    Who had which role is not shown by these events: the plan's roles are held by the ledger's own verification.
     """
     ordered = sorted(events, key=lambda event: event.seq)
     if len({event.subject for event in ordered}) != 1 or len({event.seq for event in ordered}) != len(ordered):
@@ -66,24 +71,43 @@ def verify_story(events: Sequence[LoggedEvent]) -> Story:
     told = [once["planned"], once["sealed"], examined, judged, once["approved"], once["released"]]
     if told != sorted(told, key=lambda event: event.seq) or (told[0], told[-1]) != (ordered[0], ordered[-1]):
         raise IntegrityError("the events shown are not in the order of a release")
-    if judged.body.get("outcome") != "PASS":
-        raise IntegrityError(f"the verdict was {judged.body.get('outcome')}; expected PASS")
     decided = _decided(once, examined, judged)
     plan = once["planned"].body
-    rule = plan.get("approvals")
-    if not isinstance(rule, dict) or not isinstance(rule.get("required"), int):
-        raise IntegrityError("the plan does not say how many approvals it asks for")
+    rule = _rule(plan)
+    required = _required(rule, decided.outcome)
     barred = str(plan.get("starter")) if rule.get("four_eyes", True) else None
-    decisions = [_decision(event) for event in ordered if event.kind == "approval"]
+    decisions = [_decision(event) for event in ordered if event.kind == "approval" and event.seq > judged.seq]
+    at = latest(event.at for event in ordered if event.seq <= once["approved"].seq)
     return Story(
         subject=decided.subject,
         adapter=decided.adapter,
         policy=decided.policy,
         verdict=decided.verdict,
-        approvals=verify_approvals(decided, decisions, rule["required"], barred, once["approved"].at),
+        outcome=decided.outcome,
+        approvals=verify_approvals(decided, decisions, required, barred, at),
         statement=str(once["released"].body.get("statement")),
         released_at=once["released"].at,
     )
+
+
+def _rule(plan: dict[str, Any]) -> dict[str, Any]:
+    rule = plan.get("approvals")
+    if not isinstance(rule, dict):
+        raise IntegrityError("the plan does not say how many approvals it asks for")
+    return rule
+
+
+def _required(rule: dict[str, Any], outcome: str) -> int:
+    """How many approvals the plan asks for. Raises IntegrityError where it does not say, or lets nobody through."""
+    if outcome not in ("PASS", "UNDECIDED"):
+        raise IntegrityError(f"the verdict was {outcome}; expected PASS")
+    asked = rule if outcome == "PASS" else rule.get("override")
+    if asked is None:
+        raise IntegrityError("the verdict was UNDECIDED, and the plan lets nobody override it; expected PASS")
+    found = asked.get("required") if isinstance(asked, dict) else None
+    if type(found) is not int or (outcome == "UNDECIDED" and found < 1):
+        raise IntegrityError("the plan does not say how many approvals it asks for")
+    return found
 
 
 def _decided(once: dict[str, LoggedEvent], examined: LoggedEvent, judged: LoggedEvent) -> Decided:

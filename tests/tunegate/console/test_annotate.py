@@ -109,7 +109,9 @@ def test_when_all_is_rated_the_candidate_is_judged_by_it(waiting: House, visitor
     assert "liked@1" not in browser.get("/annotate").text.partition("<main")[2]
 
 
-@pytest.mark.parametrize("fields", [{"item": "p1", "choice": "third"}, {"item": "p1"}, {"item": "p99", "choice": "tie"}])
+@pytest.mark.parametrize(
+    "fields", [{"item": "p1", "choice": "third"}, {"item": "p1"}, {"item": "p99", "choice": "tie"}]
+)
 def test_nonsense_is_refused(fields: dict[str, str], waiting: House, visitor: Callable[..., Browser]) -> None:
     assert visitor("reviewer").fill(HERE, **fields).status_code in (400, 404)
     assert entries(waiting) == []
