@@ -1,6 +1,8 @@
 # Every target sets up .venv by itself. EXTRA=gpu for a machine with a GPU.
 EXTRA ?= cpu
 BIN := .venv/bin
+# Fast tests in a process for each of two cores; what is slow uses both cores by itself.
+FAST := -n 2 --dist worksteal -m "not slow and not fault"
 SHELL_FILES := .ci/run scripts/setup.sh scripts/uv-settings.sh benchmarks/trainers/install.sh
 
 export HF_HUB_OFFLINE ?= 1
@@ -19,10 +21,11 @@ demo: setup  ## Run the three example releases and show them side by side
 	@$(BIN)/python -m tunegate.demo
 
 test: setup  ## Run every test but the slow faults (at most 20 minutes on 2 cores)
-	$(BIN)/pytest -m "not fault" --durations=10
+	$(BIN)/pytest $(FAST) --durations=10
+	$(BIN)/pytest -m "slow and not fault" --durations=30
 
 test-faults: setup  ## Run the slow tests of faults (at most 25 minutes)
-	$(BIN)/pytest -m fault --durations=10
+	$(BIN)/pytest -m fault --durations=30
 
 check: lint unit  ## Format, lint, types, import rules and fast tests (under 3 minutes)
 
@@ -35,7 +38,7 @@ lint: setup
 	$(BIN)/hadolint Dockerfile
 
 unit: setup
-	$(BIN)/pytest -m "not slow and not fault" -q
+	$(BIN)/pytest $(FAST) -q
 
 snapshots: setup  ## Write again what is made from the code: JSON Schema, README's help, the list of verbs
 	$(BIN)/python scripts/snapshots.py
@@ -43,6 +46,7 @@ snapshots: setup  ## Write again what is made from the code: JSON Schema, README
 bench: setup  ## Measure; each benchmark ends with one line of JSON
 	$(BIN)/python -m benchmarks.ledger --json
 	$(BIN)/python -m benchmarks.train --json
+	$(BIN)/python -m benchmarks.serving --json
 
 clean:  ## Remove caches and build outputs; .tunegate and .venv stay
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

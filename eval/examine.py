@@ -1,8 +1,8 @@
 """Candidate, base and champion on the same items: one base in memory, one prompt, one record per item.
 
-A finished pair of task and arm is kept under the digest of everything that shapes an answer, so that a killed
-evaluation goes on where it was and a second one finds its results. Repeated, it gives the same evidence: items, batches
-and examples have a fixed order, decoding is greedy, and evidence holds no times, paths or last digits.
+Finished batches, and finished pairs of task and arm, are kept under the digest of everything that shapes an answer, so
+that a killed evaluation goes on where it was and a second one finds its results. Repeated, it gives the same evidence:
+items, batches and examples have a fixed order, decoding is greedy, and evidence holds no times, paths or last digits.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,9 +11,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+from eval.grouping import group_statistics
 from eval.items import ItemSet, reopen
 from eval.model import Arms, Precision, chat_template, device_name
 from eval.results import ArmRun, keep, read_run, recall, samples_json, verify_same_prompts
+from eval.scorer import is_final, rescored, scorer_of
 from eval.statistics import arm_statistics, paired_statistics, scale_of
 from eval.task import OpenTask
 from tunegate_core.canonical import digest, digest_json
@@ -24,7 +26,7 @@ from tunegate_core.records import Arm, Evidence, PairedStatistics
 from tunegate_core.store import Store
 
 LIBRARIES = ("lm_eval", "torch", "transformers", "peft")
-METHOD = 1  # of eval.scoring; counted up when a change there can change an answer
+METHOD = 2  # of eval.scoring and eval.decoding; counted up when a change there can change an answer
 ORDER: tuple[Arm, ...] = ("candidate", "base", "champion")
 REFERENCES: tuple[Literal["base", "champion"], ...] = ("base", "champion")
 
@@ -66,6 +68,10 @@ class Bench:
         """Where the results of a finished pair of task and arm are kept."""
         return self.cache / "scores" / f"{key.removeprefix('sha256:')}.json"
 
+    def journal(self, key: str) -> Path:
+        """Where the answers of an unfinished one are kept."""
+        return self.cache / "answers" / f"{key.removeprefix('sha256:')}.jsonl"
+
 
 def examine(  # noqa: PLR0913 - the contract with the release: each is a record of its own
     tasks: Sequence[TaskBlock],
@@ -105,45 +111,65 @@ def _score(bench: Bench, opened: Sequence[OpenTask]) -> dict[str, dict[Arm, ArmR
         keys = {arm: bench.key(task, arm) for arm in bench.arms}
         runs[task.block.name] = {arm: recall(bench.path(key), key, task.items) for arm, key in keys.items()}
     missing = {arm for found in runs.values() for arm, run in found.items() if run is None}
-    arms = _load(bench, missing) if missing else None
+    engine = _Engine(bench, missing) if missing else None
     done: dict[str, dict[Arm, ArmRun]] = {task.block.name: {} for task in opened}
     for task in opened:
         for arm, found in runs[task.block.name].items():
-            run = found if found is not None or arms is None else _score_arm(bench, arms, task, arm)
+            run = found if found is not None or engine is None else engine.score(task, arm)
             if run is not None:
                 done[task.block.name][arm] = run
                 bench.progress(_stage(task, arm), len(task.items), len(task.items))
+        if engine is not None:
+            engine.lm.forget()
         verify_same_prompts(task.block.name, done[task.block.name])
     return done
 
 
-def _load(bench: Bench, missing: set[Arm]) -> Arms:
-    adapters = {arm: folder for arm, folder in bench.arms.items() if folder is not None and arm in missing}
-    return Arms(bench.base_folder, adapters, bench.precision)
+class _Engine:
+    """The base in memory with the adapters of the arms that are to be scored, and one model of the harness over it, so
+    that a prompt is encoded once for all arms."""
 
+    def __init__(self, bench: Bench, missing: set[Arm]):
+        from eval.quiet import quiet
+        from eval.scoring import PromptSharingLM
 
-def _score_arm(bench: Bench, arms: Arms, task: OpenTask, arm: Arm) -> ArmRun:
-    from eval import lmeval
-    from eval.quiet import quiet
-    from eval.scoring import PromptSharingLM
+        adapters = {arm: folder for arm, folder in bench.arms.items() if folder is not None and arm in missing}
+        self._bench = bench
+        self.arms = Arms(bench.base_folder, adapters, bench.precision)
+        with quiet():
+            self.lm = PromptSharingLM(self.arms.model, self.arms.tokenizer, bench.batch_size)
 
-    key, total = bench.key(task, arm), len(task.items)
-    found = recall(bench.path(key), key, task.items)  # two arms may be the same adapter
-    if found is not None:
-        return found
-    bench.progress(_stage(task, arm), 0, total)
-    with quiet(), arms.on(arm) as model, _memory(bench.batch_size):
-        lm = PromptSharingLM(model, arms.tokenizer, bench.batch_size)
-        lm.watch = lambda done, requests: bench.progress(_stage(task, arm), total * done // requests, total)
-        samples = lmeval.run(lm, task.build(), task.block, chat=arms.tokenizer.chat_template is not None)
-        run = read_run(task.items, samples, task.block.metric, key, lm)
-    keep(bench.path(key), run)
-    return run
+    def score(self, task: OpenTask, arm: Arm) -> ArmRun:
+        """One arm's results on one task, kept when they are whole; batches that an earlier try finished are not
+        scored again."""
+        from eval import lmeval
+        from eval.journal import Journal
+        from eval.quiet import quiet
+
+        bench, lm = self._bench, self.lm
+        key, total = bench.key(task, arm), len(task.items)
+        found = recall(bench.path(key), key, task.items)  # two arms may be the same adapter
+        if found is not None:
+            return found
+        bench.progress(_stage(task, arm), 0, total)
+        with quiet(), self.arms.on(arm), _memory(bench.batch_size):
+            lm.watch = lambda done, requests: bench.progress(_stage(task, arm), total * done // requests, total)
+            lm.journal = Journal(bench.journal(key))
+            samples = lmeval.run(lm, task.build(), task.block, chat=self.arms.tokenizer.chat_template is not None)
+            scorer = scorer_of(task.block)
+            run = read_run(task.items, samples, "exact_match" if scorer else task.block.metric, key, lm)
+        if scorer is not None:
+            run = rescored(run, task, scorer, bench.cache, bench.progress)
+        if is_final(run):
+            keep(bench.path(key), run)
+            lm.journal.close()
+        return run
 
 
 def _evidence(bench: Bench, task: OpenTask, runs: Mapping[Arm, ArmRun], store: Store) -> Evidence:
     from eval.lmeval import BINARY
 
+    scorer = scorer_of(task.block)
     block, results = task.block, {arm: run.results for arm, run in runs.items()}
     pairs: list[PairedStatistics] = [
         paired_statistics(other, bench.subjects[other], task.items, results["candidate"], results[other])
@@ -153,13 +179,14 @@ def _evidence(bench: Bench, task: OpenTask, runs: Mapping[Arm, ArmRun], store: S
     return Evidence(
         task=block.name,
         metric=block.metric,
-        scale=scale_of(block.metric, BINARY, results),
+        scale=scale_of(block.metric, (block.metric,) if scorer and scorer.is_binary else BINARY, results),
         higher_is_better=task.higher_is_better,
         items=task.digest(),
         settings=digest_json(bench.settings(block)),
         n=len(task.items),
         arms=tuple(arm_statistics(arm, bench.subjects[arm], task.items, results[arm]) for arm in results),
         pairs=tuple(pairs),
+        groups=group_statistics(block.groups, task.items, results, bench.subjects, pairs),
         samples=store.put_json(samples_json(block.name, block.metric, task.items, runs)),
     )
 

@@ -1,15 +1,15 @@
 """Evaluation items, read and checked before any expensive work, and frozen under one digest per task."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+from eval.grouping import group_sizes
 from eval.task import OpenTask, TaskSource
 from tunegate_core import registry
 from tunegate_core.config import TaskBlock
+from tunegate_core.config.schema import SOURCES
 from tunegate_core.errors import IntegrityError
-
-SOURCES = ("questions", "task_yaml", "harness")
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,13 @@ class ItemSet:
     n: int
     clusters: int
     texts: tuple[str, ...]
+    groups: Mapping[str, Mapping[str, tuple[int, int]]] = field(default_factory=dict)  # column, value: items, clusters
 
     def summary(self) -> dict[str, Any]:
         """What a plan keeps: no text of any item."""
-        return {"digest": self.digest, "metric": self.metric, "n": self.n, "clusters": self.clusters}
+        groups = {column: {v: list(size) for v, size in sizes.items()} for column, sizes in self.groups.items()}
+        sizes = {"digest": self.digest, "metric": self.metric, "n": self.n, "clusters": self.clusters}
+        return {**sizes, "groups": groups} if groups else sizes
 
 
 def freeze(tasks: Sequence[TaskBlock]) -> tuple[ItemSet, ...]:
@@ -57,4 +60,4 @@ def _summarise(opened: OpenTask) -> ItemSet:
     block, items = opened.block, opened.items
     clusters = len({item.cluster for item in items})
     texts = tuple(item.text for item in items)
-    return ItemSet(block.name, block.metric, opened.digest(), len(items), clusters, texts)
+    return ItemSet(block.name, block.metric, opened.digest(), len(items), clusters, texts, group_sizes(block, items))

@@ -12,6 +12,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from eval.grouping import read_groups, verify_groups
 from eval.quiet import quiet
 from eval.task import Item, OpenTask
 from eval.taskfile import read_task
@@ -20,7 +21,6 @@ from tunegate_core.config import TaskBlock
 from tunegate_core.errors import BadInput, NotFound, TunegateError
 from tunegate_core.registry import nearest
 
-ANSWER_TOKENS = 64
 SEED = 1234
 BINARY = ("acc", "acc_norm", "acc_bytes", "acc_mutual_info", "exact_match")
 OUTPUTS = ("multiple_choice", "generate_until", "loglikelihood")
@@ -42,10 +42,13 @@ SHAPING = (
 def question_task(block: TaskBlock, items: Sequence[Item], examples: Sequence[Item]) -> Any:
     """A harness task over questions that were read already; nothing is written to disk for it."""
     chosen = items[0].choices is not None
-    form = _choice_form() if chosen else _text_form()
+    form = _choice_form() if chosen else _text_form(block.answer_tokens)
 
     def rows(source: Sequence[Item]) -> list[dict[str, Any]]:
-        return [{"question": i.text, "answer": i.answer} | ({"choices": i.choices} if chosen else {}) for i in source]
+        return [
+            {"question": i.text, "answer": _shown(i.answer)} | ({"choices": i.choices} if chosen else {})
+            for i in source
+        ]
 
     def dataset(**_: Any) -> dict[str, Any]:
         from datasets import Dataset
@@ -105,7 +108,8 @@ def open_harness(block: TaskBlock, load: Callable[[], list[Any]]) -> OpenTask:
         directions = {_check(block, task) for task in tasks}
         if len(directions) != 1:
             raise BadInput(f"task '{block.name}': its parts do not agree whether a higher {block.metric} is better")
-        items = [item for task in tasks for item in _items(task, block.limit, named=len(tasks) > 1)]
+        items = [item for task in tasks for item in _items(task, block, named=len(tasks) > 1)]
+        verify_groups(block, items)
         shaping = [_shaping(task, block) for task in tasks]
     return OpenTask(block, tuple(items), shaping, directions.pop(), lambda: tasks)
 
@@ -159,10 +163,15 @@ def _choice_form() -> dict[str, Any]:
     return {"output_type": "multiple_choice", "doc_to_choice": "choices", "metric_list": metrics}
 
 
-def _text_form() -> dict[str, Any]:
+def _shown(answer: Any) -> Any:
+    """The answer as an example shows it: of several that count, the first."""
+    return answer[0] if isinstance(answer, list | tuple) else answer
+
+
+def _text_form(answer_tokens: int) -> dict[str, Any]:
     match = {"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}
     folding = {"ignore_case": True, "ignore_punctuation": True, "regexes_to_ignore": [r"^\s+", r"\s+$"]}
-    greedy = {"until": [], "do_sample": False, "temperature": 0.0, "max_gen_toks": ANSWER_TOKENS}
+    greedy = {"until": [], "do_sample": False, "temperature": 0.0, "max_gen_toks": answer_tokens}
     return {"output_type": "generate_until", "generation_kwargs": greedy, "metric_list": [{**match, **folding}]}
 
 
@@ -187,8 +196,8 @@ def _check(block: TaskBlock, task: Any) -> bool:
     return bool(task.higher_is_better()[name])
 
 
-def _items(task: Any, limit: int | None, named: bool) -> Iterator[Item]:
-    for number, doc in task.doc_iterator(limit=limit):
+def _items(task: Any, block: TaskBlock, named: bool) -> Iterator[Item]:
+    for number, doc in task.doc_iterator(limit=block.limit):
         identity = f"{task.task_name}/{number}" if named else str(number)
         choices = task.doc_to_choice(doc) if getattr(task.config, "doc_to_choice", None) is not None else None
         text = task.doc_to_text(doc)
@@ -201,6 +210,7 @@ def _items(task: Any, limit: int | None, named: bool) -> Iterator[Item]:
             choices=tuple(str(choice) for choice in choices) if choices is not None else None,
             answer=_plain(task.doc_to_target(doc)),
             cluster=identity if cluster is None else str(cluster),
+            groups=read_groups(block, doc, identity),
         )
 
 

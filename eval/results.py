@@ -43,6 +43,7 @@ class ArmRun(Record):
     key: str  # digest of everything that shapes an answer
     prompts: tuple[str, ...] = Field(min_length=1)
     results: tuple[Result, ...] = Field(min_length=1)
+    figures: dict[str, float] = Field(default_factory=dict)  # about the scoring itself: how a judge agrees with people
 
 
 def read_run(items: Sequence[Item], samples: Sequence[Mapping[str, Any]], metric: str, key: str, lm: Any) -> ArmRun:
@@ -123,7 +124,8 @@ def samples_json(task: str, metric: str, items: Sequence[Item], runs: Mapping[Ar
     for index, item in enumerate(items):
         arms = {arm: _row(run.results[index]) for arm, run in runs.items()}
         rows.append({"id": item.id, "cluster": item.cluster, "arms": arms})
-    return {"task": task, "metric": metric, "items": rows}
+    figures = {arm: run.figures for arm, run in runs.items() if run.figures}
+    return {"task": task, "metric": metric, "items": rows} | ({"figures": figures} if figures else {})
 
 
 def _row(result: Result) -> dict[str, Any]:

@@ -14,15 +14,21 @@ from eval.task import Item
 from tunegate_core.records import Arm, ArmStatistics, Cluster, PairedStatistics
 
 
-def arm_statistics(arm: Arm, subject: str, items: Sequence[Item], results: Sequence[Result]) -> ArmStatistics:
-    """One arm by itself: (n, sum, sum of squares) per cluster, and the unmeasured items by reason."""
+def arm_statistics(
+    arm: Arm, subject: str, items: Sequence[Item], results: Sequence[Result], clusters: Sequence[str] | None = None
+) -> ArmStatistics:
+    """One arm by itself: (n, sum, sum of squares) per cluster, and the unmeasured items by reason.
+
+    `clusters`: those to tell of, in order and even if empty; the measured ones when not given.
+    """
     scores: dict[str, list[float]] = defaultdict(list)
     for item, result in zip(items, results, strict=True):
         if result.score is not None:
             scores[item.cluster].append(result.score)
-    clusters = tuple((len(s), math.fsum(s), math.fsum(x * x for x in s)) for _, s in sorted(scores.items()))
+    told = [scores[name] for name in (sorted(scores) if clusters is None else clusters)]
+    sums = tuple((len(s), math.fsum(s), math.fsum(x * x for x in s)) for s in told)
     reasons = Counter(result.reason for result in results if result.reason is not None)
-    return ArmStatistics(arm=arm, subject=subject, clusters=clusters, unmeasured=dict(sorted(reasons.items())))
+    return ArmStatistics(arm=arm, subject=subject, clusters=sums, unmeasured=dict(sorted(reasons.items())))
 
 
 def paired_statistics(
@@ -31,15 +37,16 @@ def paired_statistics(
     items: Sequence[Item],
     candidate: Sequence[Result],
     other: Sequence[Result],
+    clusters: Sequence[str] | None = None,
 ) -> PairedStatistics:
     """Candidate and reference on the same items; an item counts only where both were measured."""
     pairs: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for item, ours, theirs in zip(items, candidate, other, strict=True):
         if ours.score is not None and theirs.score is not None:
             pairs[item.cluster].append((ours.score, theirs.score))
-    clusters = tuple(_cluster(scores) for _, scores in sorted(pairs.items()))
-    unmeasured = len(items) - sum(cluster.n for cluster in clusters)
-    return PairedStatistics(reference=reference, reference_subject=subject, clusters=clusters, unmeasured=unmeasured)
+    sums = tuple(_cluster(pairs[name]) for name in (sorted(pairs) if clusters is None else clusters))
+    unmeasured = len(items) - sum(cluster.n for cluster in sums)
+    return PairedStatistics(reference=reference, reference_subject=subject, clusters=sums, unmeasured=unmeasured)
 
 
 def scale_of(metric: str, binary: Sequence[str], runs: Mapping[Arm, Sequence[Result]]) -> Literal["binary", "real"]:

@@ -23,6 +23,7 @@ class Item:
     choices: tuple[str, ...] | None
     answer: Any
     cluster: str
+    groups: tuple[str, ...] = ()  # its value in each of the task's group columns
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,12 @@ class OpenTask:
 
     def digest(self) -> Digest:
         """Digest of all that must stay as it was planned."""
-        items = [
+        items: list[dict[str, Any]] = [
             {"id": i.id, "question": i.text, "choices": i.choices, "answer": i.answer, "cluster": i.cluster}
             for i in self.items
         ]
+        if self.block.groups:  # only then, so that tasks without groups keep their digests
+            items = [{**raw, "groups": item.groups} for raw, item in zip(items, self.items, strict=True)]
         metric, few_shot = self.block.metric, self.block.few_shot
         return digest_json({"items": items, "metric": metric, "few_shot": few_shot, "shaping": self.shaping})
 

@@ -3,6 +3,7 @@
 1. A key's secret is shown once and kept by nobody here; the ledger holds its SHA-256.
 2. A key is valid from its creation until it expires or is revoked. A revoked key never comes back.
 3. Rotating makes a new key with the same rights, and the old one's end: `OVERLAP` later, never after its own expiry.
+   Both count against the same limits and budgets (`KeyGrant.before`).
 
 Key events are about the key's id. The name somebody gave a key is personal text: the event holds a commitment to it.
 """
@@ -141,6 +142,7 @@ class Access:
             ends = _earlier(old.grant.expires, said.replaced_at or event.at)
             ended = old.grant.model_copy(update={"expires": ends})
             self.keys[said.replaces] = replace(old, grant=ended, replaced_by=grant.key_id)
+            grant = grant.model_copy(update={"before": (*old.grant.before, said.replaces)})
         self.keys[grant.key_id] = ApiKey(grant, said.name, event.at)
 
 

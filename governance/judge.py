@@ -64,26 +64,44 @@ def outcome_of(results: Sequence[CheckResult]) -> Outcome:
     return "PASS" if outcomes == {"PASS"} else "UNDECIDED"
 
 
-def foresee(policy: Policy, sets: Mapping[str, tuple[int, int]]) -> list[Foresight]:
+Sizes = Mapping[str, tuple[int, int]]
+
+
+def foresee(policy: Policy, sets: Sizes, groups: Mapping[str, Mapping[str, Sizes]] | None = None) -> list[Foresight]:
     """For each check that tests a score, the smallest difference its items can detect. `sets`: task -> (items,
-    clusters); the items of a cluster are taken as independent, so the truth may be worse."""
+    clusters); `groups`: task -> column -> value -> the same, of which the smallest counts for a check by group; the
+    items of a cluster are taken as independent, so the truth may be worse."""
     return [
-        _foresee(block, check.threshold(block), *sets[block.task])
+        _foresee(block, check.threshold(block), *_smallest(block, sets[block.task], (groups or {}).get(block.task, {})))
         for check, block in policy.blocks()
         if isinstance(block, TESTS) and block.task in sets
     ]
 
 
-def _foresee(block: ComparingBlock | BoundBlock, threshold: float, n: int, clusters: int) -> Foresight:
+def _smallest(block: CheckBlock, whole: tuple[int, int], columns: Mapping[str, Sizes]) -> tuple[int, int, str]:
+    """What a check has to go by: the task's items, or those of its smallest group."""
+    if "column" not in type(block).model_fields:
+        return *whole, ""
+    column = getattr(block, "column", None)
+    sizes = [
+        (*size, f" in the smallest group, {name}: {value}")
+        for name, values in columns.items()
+        if column in (None, name)
+        for value, size in values.items()
+    ]
+    return min(sizes, default=(0, 0, f" in the groups of '{column or 'any column'}'"))
+
+
+def _foresee(block: ComparingBlock | BoundBlock, threshold: float, n: int, clusters: int, where: str) -> Foresight:
     is_bound = isinstance(block, BoundBlock)
     few, many = (detectable(n, v, block.confidence) for v in ((WORST_VARIANCE,) * 2 if is_bound else DISCORDANCE))
     if few is None or many is None:
-        return Foresight(check=block.id, detectable=None, warning=True, what="no items: nothing can be shown")
+        return Foresight(check=block.id, detectable=None, warning=True, what=f"no items{where}: nothing can be shown")
     span = f"{100 * many:.1f} points (80 % power)"
     if not is_bound:
         span = f"{100 * few:.1f} to {100 * many:.1f} points (80 % power, 10 to 20 % of items answered differently)"
     is_weak = not is_bound and 0 < -threshold < many
-    what = f"{n} items in {clusters} clusters can show a difference of {span}"
+    what = f"{n} items in {clusters} clusters{where} can show a difference of {span}"
     if is_weak:
         what += f"; the margin is {-100 * threshold:.1f} points, so an equal candidate may end UNDECIDED"
     elif not is_bound and threshold >= 0:
@@ -95,7 +113,8 @@ def _verify_champion(blocks: Sequence[CheckBlock], evidence: Sequence[Evidence],
     """The champion is the planned one: fixed before anything was measured, not chosen by what was measured."""
     for item in evidence:
         told = {arm.subject for arm in item.arms if arm.arm == "champion"}
-        told |= {pair.reference_subject for pair in item.pairs if pair.reference == "champion"}
+        for part in (item, *item.groups):
+            told |= {pair.reference_subject for pair in part.pairs if pair.reference == "champion"}
         if told - {champion}:
             raise IntegrityError(
                 f"the evidence for '{item.task}' is about the champion {', '.join(sorted(told))}; planned was "

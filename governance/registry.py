@@ -58,8 +58,27 @@ class Registry:
         """Walk the events once. Raises IntegrityError for a change of a route that could not have happened then."""
         registry = cls()
         for event in events:
-            registry._take(event)
+            registry.take(event)
         return registry
+
+    def take(self, event: LifecycleEvent) -> None:
+        """Go on with the next event. Raises IntegrityError as above; the registry is then as it was."""
+        if event.kind == "planned":
+            body: Mapping[str, Any] = event.body
+            items = {task: str(frozen["digest"]) for task, frozen in body["items"].items()}
+            self.entries[str(event.subject)] = Entry(
+                subject=str(event.subject), name=body["name"], version=body["version"], route=body["route"],
+                items=items, attempt=body["attempt"], planned_at=event.at, state="Planned",
+            )  # fmt: skip
+        elif event.kind in FOLLOWING:
+            self._follow(event)
+        elif event.subject in self.entries:
+            entry = self.entries[str(event.subject)]
+            entry.take(event)
+            if event.kind == "released":
+                self._release(entry)
+            elif event.kind in ("revoked", "retired"):
+                self.states = {alias: state.without(entry.subject) for alias, state in self.states.items()}
 
     @property
     def routes(self) -> dict[str, str | None]:
@@ -97,24 +116,6 @@ class Registry:
         return sum(
             entry.route == route and not sets.isdisjoint(entry.items.values()) for entry in self.entries.values()
         )
-
-    def _take(self, event: LifecycleEvent) -> None:
-        if event.kind == "planned":
-            body: Mapping[str, Any] = event.body
-            items = {task: str(frozen["digest"]) for task, frozen in body["items"].items()}
-            self.entries[str(event.subject)] = Entry(
-                subject=str(event.subject), name=body["name"], version=body["version"], route=body["route"],
-                items=items, attempt=body["attempt"], planned_at=event.at, state="Planned",
-            )  # fmt: skip
-        elif event.kind in FOLLOWING:
-            self._follow(event)
-        elif event.subject in self.entries:
-            entry = self.entries[str(event.subject)]
-            entry.take(event)
-            if event.kind == "released":
-                self._release(entry)
-            elif event.kind in ("revoked", "retired"):
-                self.states = {alias: state.without(entry.subject) for alias, state in self.states.items()}
 
     def _release(self, entry: Entry) -> None:
         state = self.states.get(entry.route)

@@ -7,6 +7,7 @@
    itself: the route is empty until a rollback, a promotion or its next release.
 5. A canary is measured against its champion, and ends when another takes the champion's place.
 6. `kill` stops every answer of the route, whatever it points to, until `unkill`.
+7. A paused canary keeps its share and gets no more by itself: a person promotes it, to the same share too, or ends it.
 
 A route event's subject is the route's alias; its body names what follows from it, so that it can be read by itself.
 """
@@ -22,15 +23,20 @@ from tunegate_core.snapshot import ALL, Route, Subject
 
 PROMOTED, ROLLED_BACK = "route-promoted", "route-rolled-back"
 KILLED, UNKILLED = "route-killed", "route-unkilled"
+PAUSED = "route-canary-paused"
 
 Place = Literal["champion", "canary", "shadow"]
 MayAnswer = Callable[[str, str], bool]  # version, alias -> whether it is released for that route and not withdrawn
 
 
 class Why(Record):
-    """Why a route was changed. `reason`: a commitment to erasable text; `analysis`: the store's digest of figures."""
+    """Why a route was changed. `reason`: a commitment to a person's erasable text.
+
+    `found`: what the canary analysis found, with its metric; `analysis`: the store's digest of its figures.
+    """
 
     reason: str | None = None
+    found: str | None = None
     analysis: str | None = None
 
 
@@ -49,11 +55,18 @@ class RolledBack(Why):
     champion: Subject
 
 
+class Paused(Why):
+    """Too little was seen of the canary in the time it had: a person decides."""
+
+    canary: Subject
+
+
 class RouteState(Record):
     """A route as its events tell. `before`: earlier champions that may still answer, the latest last."""
 
     route: Route
     before: tuple[Subject, ...] = ()
+    paused: bool = False
 
     def place_of(self, version: str) -> Place | None:
         """Where a version stands on this route."""
@@ -83,7 +96,8 @@ class RouteState(Record):
         if place == "champion":
             return RouteState(route=_moved(self.route, champion=None, canary=None, canary_bp=0), before=before)
         ended = {} if place is None else {place: None, f"{place}_bp": 0}
-        return RouteState(route=_moved(self.route, **ended), before=before)
+        paused = self.paused and place != "canary"
+        return RouteState(route=_moved(self.route, **ended), before=before, paused=paused)
 
     def led_by(self, version: str, before: tuple[str, ...]) -> "RouteState":
         """The route with another champion; a canary ends, and so does the champion's own shadow."""
@@ -140,13 +154,21 @@ def roll_back(state: RouteState, body: Mapping[str, Any], may_answer: MayAnswer)
 def kill(state: RouteState, body: Mapping[str, Any], may_answer: MayAnswer) -> RouteState:
     """Nothing answers on this route."""
     Why.model_validate(body)
-    return RouteState(route=_moved(state.route, killed=True), before=state.before)
+    return state.model_copy(update={"route": _moved(state.route, killed=True)})
 
 
 def unkill(state: RouteState, body: Mapping[str, Any], may_answer: MayAnswer) -> RouteState:
     """The route answers again, with what it points to now."""
     Why.model_validate(body)
-    return RouteState(route=_moved(state.route, killed=False), before=state.before)
+    return state.model_copy(update={"route": _moved(state.route, killed=False)})
+
+
+def pause(state: RouteState, body: Mapping[str, Any], may_answer: MayAnswer) -> RouteState:
+    """The canary stays as it is, until a person decides."""
+    said = Paused.model_validate(body)
+    if said.canary != state.route.canary:
+        raise BadInput(f"{said.canary} is not the canary of {state.route.alias}; {state.route.canary or 'nothing'} is")
+    return state.model_copy(update={"paused": True})
 
 
 FOLLOWING: dict[str, Callable[[RouteState, Mapping[str, Any], MayAnswer], RouteState]] = {
@@ -154,6 +176,7 @@ FOLLOWING: dict[str, Callable[[RouteState, Mapping[str, Any], MayAnswer], RouteS
     ROLLED_BACK: roll_back,
     KILLED: kill,
     UNKILLED: unkill,
+    PAUSED: pause,
 }
 
 
@@ -172,7 +195,7 @@ def _beside(state: RouteState, said: Promoted, now: Place | None) -> RouteState:
         moved = _moved(route, canary=said.version, canary_bp=said.share_bp, **left)
         return RouteState(route=moved, before=state.before)
     shadow = said.version if said.share_bp else None
-    return RouteState(route=_moved(route, shadow=shadow, shadow_bp=said.share_bp), before=state.before)
+    return state.model_copy(update={"route": _moved(route, shadow=shadow, shadow_bp=said.share_bp)})
 
 
 def _moved(route: Route, **places: Any) -> Route:

@@ -1,4 +1,4 @@
-"""Write again what is made from the code, so that it can be read in a change: JSON Schema, README's help, the verbs.
+"""Write again what is made from the code, so that it can be read in a change: JSON Schema, OpenAPI, README's help, the verbs.
 
 `tests/guards/test_snapshots.py` fails where one of them is not current; `make snapshots` writes them.
 """
@@ -23,6 +23,13 @@ def schema(old: str) -> str:
     return json.dumps(json_schema(), indent=2) + "\n"
 
 
+def description(old: str) -> str:
+    """The endpoint as OpenAPI."""
+    from serving.description import describe
+
+    return json.dumps(describe(), indent=1) + "\n"
+
+
 def surface(old: str) -> str:
     """Every verb with its arguments and options, one a line."""
     from typer.main import get_command
@@ -44,6 +51,7 @@ def readme(old: str) -> str:
 
 SNAPSHOTS: dict[str, Callable[[str], str]] = {
     "configs/tunegate.schema.json": schema,
+    "docs/openapi.json": description,
     "tests/guards/cli.txt": surface,
     "README.md": readme,
 }

@@ -15,11 +15,11 @@ def accept(
     desk: Desk, endpoint: Endpoint, key: Key, request: Request, session: str, request_id: str, started: float
 ) -> Call:
     """The call, with its reservation held until `Desk.closing` settles it. Raises Refusal, and then nothing is held."""
-    unit = request.user or session or key.key_id
+    unit = request.user or session or key.owner
     decision = decide(desk.view(), key, request.model, unit)
     cost = desk.settings.rates.micros(decision.alias, request.most_prompt, request.most_output)
     now = time.monotonic()
-    account = desk.accounts.of(key.key_id, key.limits, now)
+    account = desk.account(key)
     reservation = account.reserve(Amount(request.most_prompt + request.most_output, cost), now)
     call = Call(
         endpoint=endpoint,

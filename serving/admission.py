@@ -6,12 +6,14 @@ Before an adapter's folder is handed to an engine, in this order:
 2. its release statement lies in the store under its digest and is signed by the ledger's key;
 3. the statement is about this version, this adapter and this base, and says PASS;
 4. every file is the one the statement names (each is re-hashed), and there are no others;
-5. the files are plain: safetensors and a LoRA config that brings no code and no layers of its own.
+5. the files are plain and not too large: safetensors by content, pairs of matrices of the granted rank, and a LoRA
+   config that brings no code and no layers of its own.
 
 A grant exists only in a signed snapshot, so a revoked or unreleased version does not get so far.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,11 @@ from tunegate_core.proof.dsse import verify_envelope
 from tunegate_core.snapshot import Grant, engine_name
 from tunegate_core.store import Store
 
-FILES = {"adapter_config.json", "adapter_model.safetensors", "README.md", "chat_template.jinja"}
-NEEDED = {"adapter_config.json", "adapter_model.safetensors"}
+WEIGHTS = "adapter_model.safetensors"
+NEEDED = {"adapter_config.json", WEIGHTS}
+MOST_BYTES = 8 << 30
+FILES = NEEDED | {"README.md", "chat_template.jinja"}
+KINDS = {"F32", "F16", "BF16"}
 REFUSED_SETTINGS = ("auto_mapping", "auto_map", "modules_to_save", "megatron_config", "corda_config", "eva_config")
 
 
@@ -34,9 +39,10 @@ def admit(grant: Grant, base: str, store: Store, public_raw: bytes, cache: Path)
         raise IntegrityError(f"{grant.subject} belongs to the base {grant.base}; this engine serves {base}")
     statement = _statement(grant, store, public_raw)
     _verify_about(grant, statement)
-    folder = store.materialise(grant.adapter, cache / engine_name(grant).replace(":", "-"))
     _verify_files(grant, statement, store)
+    folder = store.materialise(grant.adapter, cache / engine_name(grant).replace(":", "-"))
     _verify_plain(grant, folder)
+    _verify_weights(grant, _shapes(grant, folder / WEIGHTS))
     return folder
 
 
@@ -61,7 +67,8 @@ def _verify_about(grant: Grant, statement: dict[str, Any]) -> None:
 
 def _verify_files(grant: Grant, statement: dict[str, Any], store: Store) -> None:
     """The manifest (re-hashed by the store) against the statement, and against what an adapter may consist of."""
-    manifest = {file.path: file.sha256.removeprefix("sha256:") for file in store.get_tree(grant.adapter).files}
+    files = store.get_tree(grant.adapter).files
+    manifest = {file.path: file.sha256.removeprefix("sha256:") for file in files}
     if manifest != statement["predicate"].get("files"):
         raise IntegrityError(f"the files of {grant.subject} are not those of its release statement")
     if not NEEDED <= manifest.keys() <= FILES:
@@ -69,6 +76,9 @@ def _verify_files(grant: Grant, statement: dict[str, Any], store: Store) -> None
             f"{grant.subject} holds {', '.join(sorted(manifest))}; expected {', '.join(sorted(NEEDED))}, and besides "
             f"only {', '.join(sorted(FILES - NEEDED))}"
         )
+    size = sum(file.size for file in files)
+    if size > MOST_BYTES:
+        raise IntegrityError(f"{grant.subject} has {size} bytes; an adapter may have {MOST_BYTES}")
 
 
 def _verify_plain(grant: Grant, folder: Path) -> None:
@@ -81,3 +91,30 @@ def _verify_plain(grant: Grant, folder: Path) -> None:
     extra = [name for name in REFUSED_SETTINGS if config.get(name)]
     if extra:
         raise IntegrityError(f"{grant.subject} sets {', '.join(extra)} in adapter_config.json; that is never loaded")
+
+
+def _shapes(grant: Grant, weights: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Kind and shape of every tensor, from the header alone; the library checks its bounds against the file."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(weights, framework="numpy") as opened:
+            parts = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118 (it is no mapping)
+            return {name: (part.get_dtype(), tuple(part.get_shape())) for name, part in parts.items()}
+    except SafetensorError as error:
+        raise IntegrityError(f"{grant.subject}: {WEIGHTS} holds no safetensors: {error}") from error
+
+
+def _verify_weights(grant: Grant, shapes: Mapping[str, tuple[str, tuple[int, ...]]]) -> None:
+    """Only pairs of A (rank, in) and B (out, rank), in numbers that an adapter has."""
+    for name, (kind, shape) in shapes.items():
+        is_a, is_b = ".lora_A." in name, ".lora_B." in name
+        other = name.replace(".lora_A.", ".lora_B.") if is_a else name.replace(".lora_B.", ".lora_A.")
+        rank = shape[0 if is_a else -1] if len(shape) == 2 else None
+        if is_a == is_b or other not in shapes or rank != grant.rank or kind not in KINDS:
+            raise IntegrityError(
+                f"{grant.subject} holds the tensor {name[:200]} ({kind}, {shape}); expected pairs of lora_A (rank, in) "
+                f"and lora_B (out, rank) with rank {grant.rank}, of {', '.join(sorted(KINDS))}"
+            )
+    if not shapes:
+        raise IntegrityError(f"{grant.subject} holds no tensors")

@@ -4,20 +4,10 @@ Two shapes: `chunks` (chat and plain completions, embeddings) and `typed` (respo
 answer and the events of a stream, so that both are counted and judged alike.
 """
 
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
-OPENING_CHARACTERS = 160
-
-# How chat models open a refusal; only the start of an answer is looked at. A guard compares two arms by the same rule,
-# so it needs to notice a change, not to be right about each answer.
-_REFUSAL = re.compile(
-    r"\W*(?:i'?m|i am)?\W*(?:really |very |so |truly )?(?:sorry|unable to|not able to|afraid)\b"
-    r"|\W*(?:i|we) (?:can'?t|cannot|can not|won'?t|must decline|will not)\b"
-    r"|\W*as an ai\b|\W*(?:i )?apologi[sz]e\b",
-    re.IGNORECASE,
-)
+from tunegate_core.refusal import OPENING_CHARACTERS, declines
 
 
 @dataclass
@@ -45,7 +35,7 @@ class Reading:
     @property
     def is_refusal(self) -> bool:
         """Whether the answer declines, by the engine's word or by how it opens."""
-        return self.said_no or self.finish == "content_filter" or bool(_REFUSAL.match(self.opening))
+        return self.said_no or self.finish == "content_filter" or declines(self.opening)
 
     @property
     def is_truncated(self) -> bool:

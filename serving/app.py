@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 
+from serving.analysis import CanaryAnalysis
 from serving.batch.worker import Batches
 from serving.desk import Desk
 from serving.gateway import Gateway
@@ -78,6 +79,8 @@ def build_gateway(settings: GatewaySettings) -> Starlette:
             lambda: desk.inflight.watch(settings.stall_seconds),
             batches.work,
         ]
+        if settings.canary is not None:
+            watches.append(CanaryAnalysis(settings.canary, tables, desk.metrics, desk.live).work)
         tasks = [asyncio.create_task(lasting(watch)) for watch in watches]
         try:
             yield

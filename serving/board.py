@@ -34,6 +34,10 @@ class Board:
         self._snapshot = b""
         self._statuses: dict[str, tuple[float, Status]] = {}
 
+    def newest(self) -> bytes:
+        """The newest snapshot's bytes, for a replica that has nothing to offer yet (none yet: empty)."""
+        return self._snapshot
+
     def report(self, status: Status) -> bytes:
         """A replica says how it is and gets the newest snapshot's bytes (none yet: empty)."""
         self._statuses[status.replica] = (time.monotonic(), status)

@@ -14,7 +14,7 @@ from serving.inflight import InFlight
 from serving.keys import authenticate
 from serving.live import Live
 from serving.metrics import Metrics
-from serving.quota import Accounts, Amount
+from serving.quota import Account, Accounts, Amount
 from serving.records import Records, keep
 from serving.replicas import Replicas
 from serving.settings import GatewaySettings
@@ -49,6 +49,10 @@ class Desk:
         """Who sent this Authorization header, and the view it was decided by. Raises Refusal."""
         view = self.view()
         return view, authenticate(header, view.keys, time.time())
+
+    def account(self, key: Key) -> Account:
+        """What a key may still use."""
+        return self.accounts.of(key.family, key.limits, time.monotonic())
 
     def decide_again(self, call: Call) -> None:
         """The engine does not know the version: the routes may have changed meanwhile. Raises Refusal."""

@@ -7,6 +7,7 @@ may be loaded is decided before (`serving.admission`).
 
 import contextlib
 import os
+import re
 import secrets
 import signal
 import socket
@@ -18,12 +19,13 @@ from pathlib import Path
 
 import httpx
 
+from serving.door import SECRET
 from tunegate_core.errors import ResourcesUnavailable
 
 READY_SECONDS = 600
 POLL_SECONDS = 0.25
 DRAIN_SECONDS = 15
-SECRET = "VLLM_API_KEY"  # a variable, so that the key is not in the process list
+COUNTED = re.compile(r"^vllm:num_requests_(?:running|waiting)(?:\{.*\})? (\S+)$", re.MULTILINE)
 ENVIRONMENT = {
     "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1",
     "VLLM_SERVER_DEV_MODE": "0",
@@ -123,6 +125,15 @@ class Engine:
             return self._post("completions", body).status_code == 200
         return False
 
+    def in_flight(self) -> int | None:
+        """Requests that are computed or wait, by its own metrics; None when it does not say."""
+        headers = {"Authorization": f"Bearer {self.key}"}
+        with contextlib.suppress(httpx.HTTPError):
+            told = httpx.get(f"{self.url}/metrics", headers=headers, timeout=5)
+            found = [float(value) for value in COUNTED.findall(told.text)]
+            return round(sum(found)) if found else None
+        return None
+
     def close(self, drain_seconds: float = DRAIN_SECONDS) -> None:
         """End it, politely and then not, with every process it started."""
         child, self._child = self._child, None
@@ -154,7 +165,7 @@ def command(settings: EngineSettings, host: str, port: int) -> list[str]:
         *("--max-lora-rank", str(settings.max_rank), "--dtype", settings.dtype),
         *("--tensor-parallel-size", str(settings.tensor_parallel)),
         *("--gpu-memory-utilization", str(settings.memory_share)),
-        *("--disable-uvicorn-access-log", "--enable-prompt-tokens-details"),
+        *("--disable-uvicorn-access-log", "--enable-prompt-tokens-details", "--middleware", "serving.door.Door"),
         *(() if settings.compiled else ("--enforce-eager",)),
         *settings.extra,
     ]

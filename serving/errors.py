@@ -94,3 +94,11 @@ def unavailable(code: str, message: str, retry_after: int = 1) -> Refusal:
 def failed(status: int, code: str, message: str) -> Refusal:
     """Something behind the gateway, or in it, went wrong."""
     return Refusal(status, code, message, kind="server_error")
+
+
+def place(error: BaseException) -> str:
+    """File and line where it was raised: what may be logged of an unforeseen fault, whose words may repeat an input."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "?" if trace is None else f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}"

@@ -17,26 +17,39 @@ from dataclasses import dataclass
 from typing import Any
 
 from serving.board import NAME, NAMESPACE, Board, Status
-from serving.replica import Replica, ReplicaSettings
+from serving.replica import DRAIN_SECONDS, Replica, ReplicaSettings
 from tunegate_core.errors import ResourcesUnavailable
 
 APPLICATION = "tunegate"
 OBJECT_STORE_BYTES = 100_000_000
+LOOK_BACK_SECONDS = 11.0  # Ray wants it above its default interval of 10
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_prestart_worker_first_driver": "0",
     "RAY_worker_niceness": "0",
+    "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "2",
 }
+# Ray takes 127.0.0.1 for "find out the outer address" and listens on that, and on all others, unless it is told that
+# there will never be a second machine; its name for that is of the systems where that is the rule.
+LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How many replicas, and what Ray reserves for each."""
+    """How many replicas, and what Ray reserves for each.
+
+    With `most` above `replicas` there are more while each has over `target` requests to do: `up_seconds` after that
+    began, and until `down_seconds` after it ended.
+    """
 
     replicas: int = 1
     cpus: float = 1.0
     gpus: float = 0.0
+    most: int = 1
+    target: int = 32
+    up_seconds: float = 10.0
+    down_seconds: float = 300.0
 
 
 class Fleet:
@@ -101,16 +114,36 @@ def application(settings: ReplicaSettings, scale: Scale) -> Any:
         ray_actor_options=options,
         health_check_period_s=1.0,
         health_check_timeout_s=10.0,
-        graceful_shutdown_timeout_s=20.0,
-        num_replicas=scale.replicas,
+        graceful_shutdown_timeout_s=DRAIN_SECONDS + 60,
+        **_size(scale),
     )(Replica)
     return deployment.bind(settings)
+
+
+def _size(scale: Scale) -> dict[str, Any]:
+    """A fixed number of replicas, or bounds with our policy between them."""
+    if scale.most <= scale.replicas:
+        return {"num_replicas": scale.replicas}
+    from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
+
+    policy = AutoscalingPolicy(policy_function="serving.scaling:InFlightPolicy", policy_kwargs={"target": scale.target})
+    bounds = AutoscalingConfig(
+        min_replicas=scale.replicas,
+        max_replicas=scale.most,
+        look_back_period_s=LOOK_BACK_SECONDS,
+        aggregation_function="max",  # load is believed at once, idleness when it lasts
+        upscale_delay_s=scale.up_seconds,
+        downscale_delay_s=scale.down_seconds,
+        policy=policy,
+    )
+    return {"autoscaling_config": bounds}
 
 
 @contextmanager
 def connected(address: str | None) -> Iterator[None]:
     """A Ray connection; a private cluster is gone after the block, whatever happened in it."""
-    os.environ.update({key: value for key, value in SETTINGS.items() if key not in os.environ})
+    chosen = SETTINGS if address else SETTINGS | LOOPBACK
+    os.environ.update({key: value for key, value in chosen.items() if key not in os.environ})
     import ray
 
     handlers = {}

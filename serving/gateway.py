@@ -16,7 +16,7 @@ from serving.endpoints import ENDPOINTS
 from serving.errors import Refusal, model_not_found
 from serving.feedback import parse_feedback
 from serving.inference import Inference, read_body
-from serving.keys import require
+from serving.keys import authorization, require
 from serving.metrics import CONTENT_TYPE
 from serving.records import keep
 from serving.replies import told
@@ -47,12 +47,12 @@ class Gateway:
 
     async def models(self, request: Request) -> Response:
         """The routes that this key may call."""
-        view, key = self._desk.caller(request.headers.get("authorization"))
+        view, key = self._desk.caller(authorization(request.scope["headers"]))
         return told({"object": "list", "data": [card(alias) for alias in callable_by(key, view)]})
 
     async def model(self, request: Request) -> Response:
         """One of them."""
-        view, key = self._desk.caller(request.headers.get("authorization"))
+        view, key = self._desk.caller(authorization(request.scope["headers"]))
         alias = request.path_params["model"]
         if alias not in callable_by(key, view):
             raise model_not_found()
@@ -60,10 +60,10 @@ class Gateway:
 
     async def feedback(self, request: Request) -> Response:
         """Attach feedback to an answer that was given to this key, or to any for an admin."""
-        _, key = self._desk.caller(request.headers.get("authorization"))
+        _, key = self._desk.caller(authorization(request.scope["headers"]))
         require(key, "feedback")
         settings, records = self._desk.settings, self._desk.records
-        self._desk.accounts.of(key.key_id, key.limits, time.monotonic()).admit(time.monotonic())
+        self._desk.account(key).admit(time.monotonic())
         raw = await read_body(dict(request.scope["headers"]), request.receive, settings.caps.body_bytes, 15.0)
         said = parse_feedback(raw)
         at = time.time_ns() // 1_000_000
@@ -71,7 +71,7 @@ class Gateway:
         row = {"request": said.response_id, "at": at, "key_id": key.key_id, "thumb": said.thumb, "rating": said.rating}
         try:
             owner = await asyncio.to_thread(records.key_of, said.response_id)
-            if owner != key.key_id and "admin" not in key.scopes:
+            if owner not in key.family and "admin" not in key.scopes:
                 raise NotFound("it is another's")
             await asyncio.to_thread(records.attach, row | {"text": text.hash if text else None}, text)
         except NotFound:
@@ -91,7 +91,7 @@ class Gateway:
     async def metrics(self, request: Request) -> Response:
         """Prometheus' page: for this machine, or a key with the scope `read`."""
         if not is_local(request):
-            require(self._desk.caller(request.headers.get("authorization"))[1], "read", "admin")
+            require(self._desk.caller(authorization(request.scope["headers"]))[1], "read", "admin")
         desk = self._desk
         values = {
             "tunegate_in_flight": len(desk.inflight),

@@ -1,10 +1,13 @@
 """The HTTP server under the gateway: uvicorn on uvloop, with time and room limits for those who send slowly or much."""
 
 import asyncio
+import logging
 from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from serving.errors import place
 
 HEADER_SECONDS = 15.0
 HEADER_BYTES = 32_768
@@ -12,22 +15,34 @@ KEEP_ALIVE_SECONDS = 65
 DRAIN_SECONDS = 30
 MOST_CONNECTIONS = 4_096
 
+log = logging.getLogger(__name__)
+
 
 class Guarded(HttpToolsProtocol):
     """A connection that is closed when a request's head is not there in time, or is too long."""
 
     _until: "asyncio.TimerHandle | None" = None
-    _head = 0
+    _head = 0  # bytes of whole headers
+    _waiting = 0  # bytes that came while the head was not whole
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The first head is awaited."""
         super().connection_made(transport)
         self._await_head()
 
+    def data_received(self, data: bytes) -> None:
+        """The parser keeps an unfinished line for as long as it grows, so what it was given is counted here."""
+        was_awaited = self._until is not None
+        super().data_received(data)
+        if was_awaited and self._until is not None:
+            self._waiting += len(data)
+            if self._waiting > HEADER_BYTES:
+                self.transport.close()
+
     def on_message_begin(self) -> None:
         """A head begins."""
         super().on_message_begin()
-        self._head = 0
+        self._head = self._waiting = 0
         self._await_head()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -58,10 +73,25 @@ class Guarded(HttpToolsProtocol):
             self._until = None
 
 
+def discreet(app: Any) -> Any:
+    """The app, which has answered for its own faults by now: else the server would log their words, and with them what
+    was asked."""
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await app(scope, receive, send)
+        except Exception as error:
+            if scope["type"] != "http":
+                raise
+            log.error("%s at %s", type(error).__name__, place(error))
+
+    return answer
+
+
 def gateway_server(app: Any, host: str, port: int) -> uvicorn.Server:
     """A server that is ready to `run()`; SIGINT and SIGTERM let answers end for a while, then cut them."""
     config = uvicorn.Config(
-        app,
+        discreet(app),
         host=host,
         port=port,
         loop="uvloop",

@@ -14,10 +14,10 @@ from serving.accept import accept
 from serving.call import Call
 from serving.desk import Desk
 from serving.endpoints import Endpoint
-from serving.errors import Refusal, bad_request, failed, too_large
+from serving.errors import Refusal, bad_request, failed, place, too_large
 from serving.forward import forward_in_time
 from serving.inflight import Receive, watch_for_leaving
-from serving.keys import require
+from serving.keys import authorization, require
 from serving.outlet import Outlet, Send
 from serving.sanitise import sanitise
 from serving.shadow import Shadows
@@ -42,7 +42,7 @@ class Inference:
         except Refusal as refusal:
             await outlet.refuse(refusal)
         except Exception as error:  # its words may hold what was asked: they stay here
-            log.error("request %s failed in the gateway: %s at %s", request_id, type(error).__name__, _place(error))
+            log.error("request %s failed in the gateway: %s at %s", request_id, type(error).__name__, place(error))
             await outlet.refuse(failed(500, "internal_error", "The gateway failed."))
 
     async def _serve(
@@ -51,7 +51,7 @@ class Inference:
         desk = self._desk
         with desk.inflight.place():
             try:
-                call = await self._admit(dict(headers), receive, request_id, started)
+                call = await self._admit(list(headers), receive, request_id, started)
             except Refusal as refusal:
                 desk.metrics.refused.labels(refusal.code).inc()
                 raise
@@ -67,12 +67,12 @@ class Inference:
             finally:
                 leaving.cancel()
 
-    async def _admit(self, headers: dict[bytes, bytes], receive: Receive, request_id: str, started: float) -> Call:
+    async def _admit(self, sent: list[tuple[bytes, bytes]], receive: Receive, request_id: str, started: float) -> Call:
         """Everything that is decided before an engine is asked. Raises Refusal."""
-        desk, caps = self._desk, self._desk.settings.caps
-        _, key = desk.caller(headers.get(b"authorization", b"").decode("latin-1"))
+        desk, caps, headers = self._desk, self._desk.settings.caps, dict(sent)
+        _, key = desk.caller(authorization(sent))
         require(key, "infer")
-        desk.accounts.of(key.key_id, key.limits, time.monotonic()).admit(time.monotonic())
+        desk.account(key).admit(time.monotonic())
         raw = await read_body(headers, receive, caps.body_bytes, desk.settings.body_seconds)
         session = headers.get(b"x-session-id", b"")[:SESSION_CHARACTERS].decode("latin-1")
         return accept(desk, self._endpoint, key, sanitise(self._endpoint, raw, caps), session, request_id, started)
@@ -103,11 +103,3 @@ async def _read_pieces(receive: Receive, most: int) -> bytes:
         if len(data) > most:
             raise too_large(most)
     return bytes(data)
-
-
-def _place(error: BaseException) -> str:
-    """File and line where it was raised."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return "?" if trace is None else f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}"

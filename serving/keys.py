@@ -6,7 +6,7 @@ the same work as a wrong secret.
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hmac import compare_digest
 
 from serving.errors import forbidden, unauthenticated
@@ -15,6 +15,12 @@ from tunegate_core.snapshot import Scope
 
 _BEARER = re.compile(r"(?i:bearer) +tg_([0-9a-f]{16})_([A-Za-z0-9_-]{16,128})")
 _NOBODY = "0" * 64
+
+
+def authorization(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """The Authorization header. One that is sent twice is joined, as HTTP says, and so opens nothing: else a proxy
+    before us could have looked at the one and we at the other."""
+    return ", ".join(value.decode("latin-1") for name, value in headers if name == b"authorization")
 
 
 def authenticate(header: str | None, keys: Mapping[str, Key], now: float) -> Key:

@@ -9,6 +9,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from serving.call import Call
+from serving.canary.decision import Decision
+from serving.canary.stage import Stage
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 LABELS = ("alias", "version")
@@ -53,6 +55,13 @@ class Metrics:
         self.added = Histogram(
             "tunegate_gateway_added_seconds", "In the gateway until an answer began", buckets=ADDED, registry=registry
         )
+        self.decided = Counter(
+            "tunegate_canary_decisions", "What canaries were found", (*LABELS, "action"), registry=registry
+        )
+        self.evidence = Gauge(
+            "tunegate_canary_evidence", "Against a canary, of 1 that is enough", (*LABELS, "guard"), registry=registry
+        )
+        self.samples = Gauge("tunegate_canary_samples", "Callers seen", (*LABELS, "guard", "arm"), registry=registry)
         self.gauges = {name: Gauge(name, what, registry=registry) for name, what in GAUGES.items()}
 
     def ended(self, call: Call) -> None:
@@ -70,6 +79,29 @@ class Metrics:
         self.cost.labels(*labels).inc(call.used.micros)
         if (added := call.added()) is not None:
             self.added.observe(added)
+
+    def canary_began(self, stage: Stage) -> None:
+        """A canary is watched: its counters are there before anything is counted, so that the first is a rise."""
+        for action in ("advance", "pause", "rollback"):
+            self.decided.labels(stage.alias, stage.canary, action)
+
+    def canary_seen(self, stage: Stage, decision: Decision) -> None:
+        """How far a stage is."""
+        for figure in decision.figures:
+            labels = (stage.alias, stage.canary, figure.guard)
+            self.evidence.labels(*labels).set(figure.evidence / figure.enough)
+            self.samples.labels(*labels, "canary").set(figure.canary.n)
+            self.samples.labels(*labels, "champion").set(figure.champion.n)
+
+    def canary_decided(self, stage: Stage, decision: Decision) -> None:
+        """It advances, waits for a person, or is rolled back."""
+        self.decided.labels(stage.alias, stage.canary, decision.action).inc()
+
+    def canary_ended(self, stage: Stage) -> None:
+        """A stage is over, and its gauges with it; what was counted stays."""
+        labels = {"alias": stage.alias, "version": stage.canary}
+        self.evidence.remove_by_labels(labels)
+        self.samples.remove_by_labels(labels)
 
     def page(self, values: Mapping[str, float]) -> bytes:
         """The text that Prometheus reads, with the gauges as they are now."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from serving.canary.observation import Arm, Observation
 from serving.tables import Tables, feedback, requests
@@ -22,12 +22,29 @@ class Cursor:
     feedback: int = 0
 
 
+def beginning(tables: Tables, alias: str, started: float) -> Cursor:
+    """Before the first row that can be about a stage that began then (seconds since 1970). Raises StoreFault."""
+    since = int(started * 1000)
+    asked = select(func.min(requests.c.seq)).where(requests.c.alias == alias, requests.c.at >= since)
+    with tables.reading() as connection:
+        last = connection.execute(select(func.max(requests.c.seq))).scalar() or 0
+        first = connection.execute(asked).scalar() or last + 1
+        said = connection.execute(select(func.min(feedback.c.seq)).where(feedback.c.at >= since)).scalar()
+        latest = connection.execute(select(func.max(feedback.c.seq))).scalar() or 0
+    return Cursor(first - 1, (said or latest + 1) - 1)
+
+
 def observed(tables: Tables, alias: str, arms: Mapping[str, Arm], since: Cursor) -> tuple[list[Observation], Cursor]:
     """What is new of a route since a cursor, and the next cursor; at most 10,000 rows of each kind.
 
     `arms` tells the two versions (NAME@N) that are compared. Raises StoreFault.
     """
-    compared = (requests.c.alias == alias) & requests.c.version.in_(arms) & requests.c.arm.in_(("champion", "canary"))
+    # `likely` keeps SQLite from reading all of a route and sorting it: rows are read on from the cursor.
+    compared = (
+        func.likely(requests.c.alias == alias)
+        & requests.c.version.in_(arms)
+        & requests.c.arm.in_(("champion", "canary"))
+    )
     asked = select(requests).where(requests.c.seq > since.requests).order_by(requests.c.seq).limit(MOST_ROWS)
     said = (
         select(feedback.c.seq, feedback.c.thumb, requests.c.version, requests.c.at, requests.c.unit)

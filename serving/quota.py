@@ -6,7 +6,7 @@ owed afterwards. A budget is a sum over all time, and is never overrun by more t
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from serving.errors import budget_used, rate_limited
@@ -61,6 +61,7 @@ class Account:
     tokens: Bucket | None = None
     spent: Amount = Amount()
     held: Amount = Amount()
+    keys: set[str] = field(default_factory=set)  # whose spending before this process is in it
 
     def admit(self, now: float) -> None:
         """Count one request. Raises Refusal (429)."""
@@ -96,16 +97,26 @@ class Account:
 
 @dataclass
 class Accounts:
-    """The accounts of all keys. `spent`: what each used before this process, from the request records."""
+    """The accounts of all keys. `spent`: what each used before this process, from the request records.
+
+    Keys that came from each other by rotation share one account: what one spent the other has spent.
+    """
 
     spent: Mapping[str, Amount] = field(default_factory=dict)
     _open: dict[str, Account] = field(default_factory=dict)
 
-    def of(self, key_id: str, limits: Limits, now: float) -> Account:
-        """A key's account. New limits start with full buckets; what was spent and is held stays."""
-        account = self._open.get(key_id)
+    def of(self, family: Sequence[str], limits: Limits, now: float) -> Account:
+        """A key's account, which all keys of its family share; the first one names it.
+
+        New limits start with full buckets; what was spent and is held stays.
+        """
+        account = self._open.get(family[0])
         if account is None:
-            account = self._open[key_id] = Account(spent=self.spent.get(key_id, Amount()))
+            account = self._open[family[0]] = Account()
+        for key_id in family:
+            if key_id not in account.keys:
+                account.keys.add(key_id)
+                account.spent = _plus(account.spent, self.spent.get(key_id, Amount()))
         if account.limits != limits:
             account.limits = limits
             account.requests = _bucket(limits.requests_per_minute, now)

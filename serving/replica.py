@@ -3,9 +3,13 @@
 Ray's own proxy and handles are not in the path of a request. Replicas take signed snapshots, verify them and each
 adapter themselves, and bring the engine to what the newest one grants: load, probe, unload. An engine that dies fails
 the health check, and Ray starts another replica.
+
+A replica is announced when it has taken its first snapshot, so that no request meets one that is still loading. One
+that is taken away leaves the board first, and ends when its engine has nothing to do any more.
 """
 
 import threading
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +17,15 @@ from typing import Any
 from serving.admission import admit
 from serving.board import NAME, NAMESPACE, Status
 from serving.engine import Engine, EngineSettings
+from serving.scaling import IN_FLIGHT
 from tunegate_core.canonical import Digest
 from tunegate_core.errors import TunegateError
 from tunegate_core.snapshot import Grant, Snapshot, base_name, engine_name, verify_snapshot
 from tunegate_core.store import Store
 
 TURN_SECONDS = 0.2
+LEAVING_SECONDS = 2.0  # until every gateway has noticed
+DRAIN_SECONDS = 600.0  # as long as a gateway lets an answer take
 
 
 @dataclass(frozen=True)
@@ -52,10 +59,10 @@ class Replica:
         self._loaded: set[str] = set()
         self._refused: dict[str, str] = {}
         self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._keep, daemon=True)
         self._engine.start()
         self._engine.wait()
         self._board: Any = ray.get_actor(NAME, NAMESPACE)
-        self._thread = threading.Thread(target=self._keep, daemon=True)
         self._thread.start()
 
     def check_health(self) -> None:
@@ -74,8 +81,17 @@ class Replica:
             refused=dict(self._refused),
         )
 
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """Called by Ray, which scales by it; nothing while the engine does not say."""
+        found = self._engine.in_flight()
+        return {} if found is None else {IN_FLIGHT: float(found)}
+
     def __del__(self) -> None:
+        """Called by Ray when this replica is taken away: nothing new, then nothing under way, then nothing."""
         self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(10)
+            drain(self._engine)
         self._engine.close()
 
     def _keep(self) -> None:
@@ -83,8 +99,8 @@ class Replica:
 
         while not self._stop.is_set():
             try:
-                data = ray.get(self._board.report.remote(self.status()), timeout=5)
-                if data:
+                told = self._board.report.remote(self.status()) if self._snapshot.epoch else self._board.newest.remote()
+                if data := ray.get(told, timeout=5):
                     self._take(data)
             except ray.exceptions.RayError:
                 pass  # the board is being started again; what was verified goes on answering
@@ -121,6 +137,14 @@ class Replica:
         if self._engine.probe(name):
             self._loaded.add(name)
             self._refused.pop(grant.subject, None)
+
+
+def drain(engine: Engine, leaving: float = LEAVING_SECONDS, most: float = DRAIN_SECONDS) -> None:
+    """Wait until an engine that nobody is sent to any more has answered what it was asked."""
+    time.sleep(leaving)
+    until = time.monotonic() + most
+    while engine.is_alive() and engine.in_flight() != 0 and time.monotonic() < until:
+        time.sleep(TURN_SECONDS)
 
 
 def routed(snapshot: Snapshot) -> list[Grant]:

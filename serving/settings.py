@@ -3,14 +3,15 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from serving.canary.stage import Steering
 from serving.rates import RateCard
 from serving.records import Redact
-from serving.redact import redact
 from serving.replicas import Exchange
 from serving.sanitise import Caps
 from serving.sealing import Retention
 from serving.told import TelemetrySettings
 from tunegate_core.ports import Recorder
+from tunegate_core.redact import redact
 
 
 @dataclass(frozen=True)
@@ -22,10 +23,20 @@ class ShadowBudget:
 
 
 @dataclass(frozen=True)
+class CanarySettings:
+    """`status` is the file that shows people how far each canary is; losing it loses nothing."""
+
+    steering: Steering
+    status: Path
+    seconds: float = 5.0  # from one look to the next
+
+
+@dataclass(frozen=True)
 class GatewaySettings:
     """`snapshot` is the signed file, `public_raw` the ledger's raw public key, `records` the records' SQLite file.
 
-    `exchange` gives the engines for the newest snapshot; `recorder` appends events to the ledger. With `is_vllm` the
+    `exchange` gives the engines for the newest snapshot; `recorder` appends events to the ledger; without `canary`
+    nobody watches canaries. With `is_vllm` the
     engines are sent two fields of vLLM's own: usage with each chunk, so that cut streams are charged exactly, and a
     cache salt for each key, so that nobody can learn another's prompts from how fast they are read.
     """
@@ -42,6 +53,7 @@ class GatewaySettings:
     keeps_text: bool = False
     redact: Redact = redact
     telemetry: TelemetrySettings | None = None
+    canary: CanarySettings | None = None
     is_vllm: bool = True
     most_in_flight: int = 256
     body_seconds: float = 15.0  # to read a request

@@ -38,7 +38,7 @@ class Shadows:
             return
         if self._desk.replicas.pick(decision.name) is None:
             return
-        account = self._accounts.of(SHADOW_KEY, Limits(tokens_per_minute=budget.tokens_per_minute), time.monotonic())
+        account = self._accounts.of([SHADOW_KEY], Limits(tokens_per_minute=budget.tokens_per_minute), time.monotonic())
         try:
             most = Amount(call.request.most_prompt + call.request.most_output)
             reservation = account.reserve(most, time.monotonic())

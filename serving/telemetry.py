@@ -50,12 +50,9 @@ class Telemetry:
         self._pending.append(told)
 
     def close(self) -> None:
-        """Tell what waits, within a few seconds, and end."""
+        """Tell what waits, and end; who does not take it within a few seconds is left with it."""
         self._stop.set()
         self._thread.join(timeout=CLOSE_SECONDS)
-        self._spans.close(CLOSE_SECONDS)
-        if self._mirror is not None:
-            self._mirror.close()
 
     def _run(self) -> None:
         is_last = False
@@ -65,6 +62,9 @@ class Telemetry:
                 self._tell(self._pending.popleft())
             if self._mirror is not None:
                 self._mirror.turn()
+        self._spans.close(CLOSE_SECONDS)
+        if self._mirror is not None:
+            self._mirror.close()
 
     def _tell(self, told: Told) -> None:
         try:

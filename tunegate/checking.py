@@ -25,7 +25,7 @@ def check_config(house: House, path: Path) -> dict[str, Any]:
         findings += [finding.model_dump() for finding in report.findings]
         example = [segment.model_dump() for segment in report.example]
     sets = {item.task: (item.n, item.clusters) for item in inputs.items}
-    for task in foresee(inputs.policy, sets):
+    for task in foresee(inputs.policy, sets, {item.task: item.groups for item in inputs.items}):
         findings.append(
             {"name": f"power of {task.check}", "status": "warn" if task.warning else "ok", "what": task.what}
         )

@@ -11,7 +11,18 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from tunegate import data_verbs, key_verbs, policy_verbs, route_verbs, serve_verbs, user_verbs, views, witness_verbs
+from tunegate import (
+    console_verbs,
+    data_verbs,
+    feedback_verbs,
+    key_verbs,
+    policy_verbs,
+    route_verbs,
+    serve_verbs,
+    user_verbs,
+    views,
+    witness_verbs,
+)
 from tunegate.arguments import AsJson, Person, Reason, Version
 from tunegate.guarding import guard
 from tunegate.house import House
@@ -42,9 +53,11 @@ app.add_typer(key_verbs.verbs, name="keys")
 app.add_typer(user_verbs.verbs, name="users")
 app.add_typer(policy_verbs.verbs, name="policy")
 app.add_typer(witness_verbs.verbs, name="witness")
+app.add_typer(feedback_verbs.verbs, name="feedback")
 app.add_typer(route_verbs.verbs)
 app.add_typer(serve_verbs.verbs)
 app.add_typer(data_verbs.verbs)
+app.add_typer(console_verbs.verbs)
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A release config (YAML).")]
 Address = Annotated[str | None, typer.Option(help="An existing Ray cluster; a private one is started when not given.")]
@@ -91,10 +104,21 @@ def train(config: ConfigFile, as_json: AsJson = False, address: Address = None) 
 
 @app.command()
 def evaluate(
-    target: Annotated[str, typer.Argument(metavar="CONFIG|NAME@N", help="A config, or a sealed candidate.")],
+    target: Annotated[
+        str | None, typer.Argument(metavar="CONFIG|NAME@N", help="A config, or a sealed candidate.")
+    ] = None,
+    suite: Annotated[str | None, typer.Option(help="Score a file of answers to this bias suite instead.")] = None,
+    answers: Annotated[Path | None, typer.Option(metavar="FILE", help="The answers (JSONL).")] = None,
+    data: Annotated[Path | None, typer.Option(metavar="PATH", help="The suite's own data, if not in answers.")] = None,
+    column: Annotated[str | None, typer.Option(metavar="NAME", help="The column that holds the answer.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Examine and judge a sealed candidate; nothing is approved or released."""
+    """Examine and judge a sealed candidate; or score answers to a bias suite. Nothing is approved or released."""
+    if suite is not None:
+        _score_suite(target, suite, answers, data, column, as_json)
+        return
+    if target is None or answers or data or column:
+        raise BadInput("give a CONFIG or NAME@N to examine, or --suite NAME --answers FILE to score answers")
     from tunegate.release import evaluate as run
 
     with watched(quiet=as_json) as progress:
@@ -277,6 +301,16 @@ def schema() -> None:
     from tunegate_core.config import json_schema
 
     typer.echo(json.dumps(json_schema(), indent=2))
+
+
+def _score_suite(
+    target: str | None, suite: str, answers: Path | None, data: Path | None, column: str | None, as_json: bool
+) -> None:
+    from tunegate.suites import score_suite, view
+
+    if target is not None or answers is None:
+        raise BadInput("--suite scores a file: give --answers FILE, and no CONFIG or NAME@N")
+    views.show(score_suite(suite, answers, data, column), view, as_json)
 
 
 def _show(subject: str, as_json: bool) -> None:

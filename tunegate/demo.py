@@ -2,18 +2,21 @@
 
 `configs/support-bot.yaml` ends released, `-refused` ends FAIL by measured harm, `-undecided` judges the first
 adapter again on a set too small to tell. The one approval is given by a second key made for this demonstration,
-which is shown as such: in earnest it belongs to another person.
+which is shown as such: in earnest it belongs to another person. At the end the route answers questions at a real
+endpoint.
 """
 
+import json
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from governance.lifecycle import Judged
 from tunegate import views
 from tunegate.deciding import approve, create_key
+from tunegate.demo_answers import ask_endpoint, learnt_items
 from tunegate.house import House
 from tunegate.progress import watched
 from tunegate.proving import verify
@@ -23,7 +26,9 @@ from tunegate.release import release
 from tunegate_core.errors import TunegateError
 
 CONFIGS = Path(__file__).parent.parent / "configs"
+ROUTE = "support-bot"
 REVIEWER = "demo-reviewer"
+HELD_OUT = 2  # questions
 Result = TypeVar("Result")
 
 
@@ -52,11 +57,35 @@ def demonstrate(house: House) -> int:
     views.show(shown, views.comparison, as_json=False)
     report = verify(house, None)
     views.show(report, views.verify_report, as_json=False)
+    is_answering = _timed(times, "the endpoint", lambda: _answers(house, released))
     views.say("seconds: " + ", ".join(f"{name} {seconds:.0f}" for name, seconds in times.items()))
-    champion = house.registry().champion("support-bot")
-    views.say(f"route support-bot -> {champion}\nlook closer: tunegate show {released}")
+    champion = house.registry().champion(ROUTE)
+    views.say(f"route {ROUTE} -> {champion}\nlook closer: tunegate show {released}")
+    views.say("ask it yourself: tunegate serve --dev")
     verdicts = [shown["verdicts"][version] for version in (released, refused, undecided)]
-    return 0 if verdicts == ["PASS", "FAIL", "UNDECIDED"] and champion == released and report["ok"] else 1
+    is_told = verdicts == ["PASS", "FAIL", "UNDECIDED"] and champion == released and report["ok"]
+    return 0 if is_told and is_answering else 1
+
+
+def _answers(house: House, version: str) -> bool:
+    """Ask the endpoint a question of the training data and some held-out ones that only `version` got right; show what
+    it says beside what was expected. Whether `version` answered them all."""
+    taught = _lines("train.jsonl")[0]["messages"]
+    asked = [("taught", taught[0]["content"], taught[1]["content"])]
+    learnt = learnt_items(house, version, "facts")[:HELD_OUT]
+    for item in _lines("facts.jsonl"):
+        if item["id"] in learnt:
+            asked.append(("held out", item["question"], item["choices"][item["answer"]]))
+    answers = ask_endpoint(house, ROUTE, [question for _, question, _ in asked])
+    views.say(f"{ROUTE}, asked with the openai client (a model of 135M parameters: it often says what is not so)")
+    for (kind, question, wanted), (answer, answered_by) in zip(asked, answers, strict=True):
+        views.say(f"  {kind}: {question}\n    {answered_by}: {answer}\n    expected: {wanted}")
+    return all(answer and answered_by == version for answer, answered_by in answers)
+
+
+def _lines(name: str) -> list[dict[str, Any]]:
+    text = (CONFIGS / "data" / "support-bot" / name).read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
 
 
 def _timed(times: dict[str, float], name: str, work: Callable[[], Result]) -> Result:

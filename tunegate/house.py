@@ -3,6 +3,7 @@
 Everything is opened when first asked for, so that a light verb stays light.
 """
 
+import copy
 import fcntl
 import os
 from collections.abc import Iterator
@@ -58,6 +59,12 @@ class House:
         database = os.environ.get("TUNEGATE_DATABASE") or f"sqlite:///{home / 'ledger.sqlite'}"
         person = os.environ.get("TUNEGATE_USER") or STARTER
         return cls(home, database, person, **settings)  # type: ignore[arg-type]
+
+    def acting_for(self, person: str) -> "House":
+        """The same house, sharing what is open, where another person's key is the actor of what is recorded."""
+        other = copy.copy(self)
+        other.person = person
+        return other
 
     @property
     def store_url(self) -> str:
@@ -156,6 +163,10 @@ class House:
         """The work folder of one candidate; losable once it is sealed."""
         return self.home / "runs" / subject
 
+    def journal(self, subject: str) -> Path:
+        """Where a candidate's stages are told to other processes; losable."""
+        return self.home / "runs" / f"{subject}.stages.jsonl"
+
     @contextmanager
     def working_on(self, subject: str) -> Iterator[None]:
         """Hold the one lock on a candidate; a second process waits here and then finds the work done."""
@@ -166,7 +177,19 @@ class House:
             except BlockingIOError:
                 self.progress("waiting for another run of the same config", 0, 1)
                 fcntl.flock(lock, fcntl.LOCK_EX)
+            with self._journalled(subject):
+                yield
+
+    @contextmanager
+    def _journalled(self, subject: str) -> Iterator[None]:
+        from tunegate.progress import Journal
+
+        port = self.progress
+        self.progress = Journal(port, self.journal(subject), self.clock)
+        try:
             yield
+        finally:
+            self.progress = port
 
 
 def make_folder(path: Path) -> Path:

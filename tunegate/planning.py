@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from eval.items import ItemSet
     from finetune.dataset import Prepared
 
+ITEM_FILES = ("questions", "labels", "feedback")  # keys of a task that name one file
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -102,8 +104,9 @@ def portable(house: House, inputs: Inputs) -> dict[str, Any]:
     raw = inputs.config.model_dump(mode="json")
     raw["governance"]["policy"] = inputs.policy.digest()
     for task in raw["eval"]["tasks"]:
-        if task["questions"] is not None:
-            task["questions"] = house.store.put_file(Path(task["questions"]))
+        for key in ITEM_FILES:
+            if task[key] is not None:
+                task[key] = house.store.put_file(Path(task[key]))
         if task["task_yaml"] is not None:
             task["task_yaml"] = _packed(house, Path(task["task_yaml"]))
     if isinstance(inputs.config.finetune, FinetuneBlock):
@@ -118,8 +121,9 @@ def recall_tasks(house: House, planned: Planned) -> tuple[TaskBlock, ...]:
 
     tasks = []
     for task in json.loads(house.store.get(planned.config))["eval"]["tasks"]:
-        if task["questions"] is not None:
-            task["questions"] = str(_item_file(house, task["questions"]))
+        for key in ITEM_FILES:
+            if task.get(key) is not None:  # plans made before there were labels lack them
+                task[key] = str(_item_file(house, task[key]))
         if task["task_yaml"] is not None:
             folder = house.cache / "items" / task["task_yaml"].removeprefix("sha256:")
             task["task_yaml"] = str(house.store.materialise(task["task_yaml"], folder) / PACKED)

@@ -1,16 +1,20 @@
 """Progress that a person sees: one bar per stage, on the error stream, so that output stays clean for scripts."""
 
+import json
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from tunegate_core.ports import Clock
 from tunegate_core.ports import Progress as ProgressPort
 
 LINE_SECONDS = 30
+JOURNAL_SECONDS = 5
 
 
 class _Bars:
@@ -42,6 +46,32 @@ class _Lines:
         shown = "".join(f", {name} {value:.4g}" for name, value in figures.items())
         sys.stderr.write(f"{stage}: {how_far}{shown}\n")
         sys.stderr.flush()
+
+
+class Journal:
+    """Progress that goes on to another port and is also kept, for who looks from another process: a JSON line when a
+    stage starts, every few seconds, and when it ends. The file is losable; a disk that is full stops no run."""
+
+    def __init__(self, port: ProgressPort, path: Path, clock: Clock):
+        self._port, self._path, self._clock = port, path, clock
+        self._told: dict[str, float] = {}
+
+    def __call__(self, stage: str, done: float, total: float, **figures: float) -> None:
+        """Pass it on, and write a line if there is news."""
+        self._port(stage, done, total, **figures)
+        now = time.monotonic()
+        if stage in self._told and done < total and now - self._told[stage] < JOURNAL_SECONDS:
+            return
+        self._told[stage] = now
+        line = {
+            "at": self._clock().isoformat(timespec="seconds"),
+            "stage": stage,
+            "done": done,
+            "total": total,
+            **figures,
+        }
+        with suppress(OSError), self._path.open("a", encoding="utf-8") as out:
+            out.write(json.dumps(line) + "\n")
 
 
 @contextmanager

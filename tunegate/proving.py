@@ -14,14 +14,16 @@ from governance.people import PEOPLE_EVENTS, USER_ADDED
 from governance.policies import POLICY_EVENTS
 from governance.routing import FOLLOWING
 from tunegate.entitling import Entitled
+from tunegate.feedback import RECORDED
 from tunegate.house import House
+from tunegate.planning import ITEM_FILES
 from tunegate.recording import standing
 from tunegate.witnessing import cosigned
 from tunegate_core.errors import BadInput, NotFound, TunegateError
 from tunegate_core.proof.bundle import verify_bundle
 from tunegate_core.records import Evidence
 
-DECISIONS = ("approval", "revoked", ERASED, *KEY_EVENTS, *PEOPLE_EVENTS, *POLICY_EVENTS, *FOLLOWING)
+DECISIONS = (RECORDED, "approval", "revoked", ERASED, *KEY_EVENTS, *PEOPLE_EVENTS, *POLICY_EVENTS, *FOLLOWING)
 NAMING = (KEY_CREATED, USER_ADDED)  # a name somebody gave; a policy's name is no such text
 AGAIN = "it was not finished, or an old copy came back; 'tunegate erase' of the same row ends it"
 Checks = Iterator[tuple[str, Callable[[], object]]]
@@ -145,7 +147,9 @@ def _decided_by(house: House, event: Event) -> Checks:
     """What events of people, keys, policies and routes name: texts that may be erased, and stored reports."""
     body = event.body
     if event.kind in DECISIONS:
-        for text in filter(None, (body.get("reason"), body.get("name") if event.kind in NAMING else None)):
+        named = body.get("name") if event.kind in NAMING else None
+        rows = body.get("rows") if event.kind == RECORDED else None
+        for text in filter(None, (body.get("reason"), named, rows)):
             yield text, partial(house.rows.get, text)
         for blob in filter(None, (body.get("analysis"), body.get("policy"), body.get("backtest"))):
             yield blob, partial(house.store.get, blob)
@@ -154,8 +158,9 @@ def _decided_by(house: House, event: Event) -> Checks:
 def _items(house: House, config: str) -> None:
     """Re-read a planned config and the evaluation items it names."""
     for task in json.loads(house.store.get(config))["eval"]["tasks"]:
-        if task["questions"] is not None:
-            house.store.get(task["questions"])
+        for key in ITEM_FILES:
+            if task.get(key) is not None:
+                house.store.get(task[key])
         if task["task_yaml"] is not None:
             house.store.verify_tree(task["task_yaml"])
 

@@ -42,7 +42,7 @@ def candidate(house: House, subject: str) -> dict[str, Any]:
         "checks": [check.model_dump(mode="json") for check in verdict.results] if verdict else [],
         "figures": _figures(verdict),
         "evidence": now.body("examined")["evidence"] if now.has("examined") else [],
-        "lineage": _lineage(now, planned),
+        "lineage": lineage_of(now),
         "events": [{"seq": event.seq, "kind": event.kind, "at": event.at} for event in now.events],
         "next": _next(now, planned, verdict),
     }
@@ -94,7 +94,7 @@ def report(house: House, subject: str) -> str:
         now.planned,
         now.adapter,
         Policy.parse(store.get(now.planned.policy)),
-        [Evidence.parse(store.get(blob)) for blob in verdict.evidence],
+        [evidence_of(house, blob) for blob in verdict.evidence],
         verdict,
         type(now.state).__name__,
         [SignedDecision.model_validate(event.body) for event in now.events if event.kind == "approval"],
@@ -115,7 +115,14 @@ def _figures(verdict: Verdict | None) -> list[dict[str, Any]]:
     return found
 
 
-def _lineage(now: Standing, planned: Planned) -> dict[str, Any]:
+def evidence_of(house: House, blob: str) -> Evidence:
+    """A piece of evidence in the store."""
+    return Evidence.parse(house.store.get(blob))
+
+
+def lineage_of(now: Standing) -> dict[str, Any]:
+    """What a candidate was made from, as digests and words."""
+    planned = now.planned
     data = planned.data
     return {
         "base": planned.base.source,

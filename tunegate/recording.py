@@ -70,9 +70,11 @@ def verdict_of(house: House, now: Standing) -> Verdict | None:
     return Verdict.parse(house.store.get(now.body("judged")["verdict"])) if now.has("judged") else None
 
 
-def record_once(house: House, subject: str, kind: str, work: Callable[[], dict[str, Any]]) -> None:
-    """Do the work and record it, unless it is recorded."""
-    key = f"{subject}/{kind}"
+def record_once(
+    house: House, subject: str, kind: str, work: Callable[[], dict[str, Any]], key: str | None = None
+) -> None:
+    """Do the work and record it, unless it is recorded under its key: the candidate and the kind, if not given."""
+    key = key or f"{subject}/{kind}"
     if house.ledger.by_key(key) is None:
         body = work()
         with house.ledger.write() as tx:

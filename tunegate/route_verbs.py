@@ -1,9 +1,10 @@
 """The verbs that change or show what a route points to."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from tunegate import views
 from tunegate.arguments import AsJson, Note, Route, Version
@@ -11,15 +12,32 @@ from tunegate.house import House
 from tunegate_core.errors import BadInput
 from tunegate_core.snapshot import ALL
 
+FIRST = "first"
 PERCENTAGE = re.compile(r"([0-9]{1,3})(?:\.([0-9]{1,2}))? ?%")
 
 verbs = typer.Typer()
 
 
-@verbs.command()
+class ShareOptional(TyperCommand):
+    """A command whose `--canary` may stand without its value."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """What follows is no share when it is another option, or NAME@N."""
+        at = args.index("--canary") + 1 if "--canary" in args else 0
+        if at and (at == len(args) or args[at].startswith("-") or "@" in args[at]):
+            args = [*args[:at], FIRST, *args[at:]]
+        return super().parse_args(ctx, args)
+
+
+@verbs.command(cls=ShareOptional)
 def promote(
     version: Version,
-    canary: Annotated[str | None, typer.Option(metavar="PERCENT", help="Only this share of users, as in 10%.")] = None,
+    canary: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[PERCENT]", help="Only this share of users, as in 10%; its first stage's when not given."
+        ),
+    ] = None,
     shadow: Annotated[
         str | None, typer.Option(metavar="PERCENT", help="See this share of requests, and answer none; 0% ends it.")
     ] = None,
@@ -32,11 +50,11 @@ def promote(
     if canary is not None and shadow is not None:
         raise BadInput("a version is canary or shadow, not both; give one of --canary and --shadow")
     if canary is not None:
-        views.say(run(house, version, "canary", basis_points(canary), reason))
+        views.say(run(house, version, "canary", None if canary == FIRST else basis_points(canary), reason))
     elif shadow is not None:
         views.say(run(house, version, "shadow", basis_points(shadow), reason))
     else:
-        views.say(run(house, version, "champion", ALL, reason))
+        views.say(run(house, version, "champion", reason=reason))
 
 
 @verbs.command()

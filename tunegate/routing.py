@@ -1,41 +1,48 @@
 """Routes as people change them: one event each, recorded only if it may follow, and published at once.
 
-`advance` and `withdraw` are the canary analysis' own: they do nothing when a person has moved the canary meanwhile.
+`advance`, `withdraw` and `pause` are the canary analysis' own. Each names the event that gave the canary its share, and
+does nothing when a person has moved the canary since.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from governance.ledger import Event
 from governance.lifecycle import Released
 from governance.registry import MOVING, Registry
 from governance.routing import (
     FOLLOWING,
     KILLED,
+    PAUSED,
     PROMOTED,
     ROLLED_BACK,
     UNKILLED,
+    Paused,
     Place,
     Promoted,
     RouteState,
     Why,
     follow,
 )
+from tunegate.canaries import first_share, stage_event, watched
 from tunegate.house import House
 from tunegate.publishing import publish
 from tunegate.recording import standing
 from tunegate_core.errors import BadInput
 from tunegate_core.snapshot import ALL, Route
 
-Work = Callable[[RouteState], Why | None]
+Work = Callable[[RouteState, Sequence[Event]], Why | None]
 
 
-def promote(house: House, version: str, place: Place, share_bp: int = ALL, reason: str | None = None) -> str:
-    """Give a release a place on its route; `share_bp` of 10,000 for a canary or a shadow."""
+def promote(house: House, version: str, place: Place, share_bp: int | None = None, reason: str | None = None) -> str:
+    """Give a release a place on its route; `share_bp` of 10,000 for a canary (none: its first stage's) or a shadow."""
     now = standing(house, version)
     state = now.state
     if not isinstance(state, Released):
         raise BadInput(f"{version} is {type(state).__name__.lower()}; only a release can be promoted")
     alias, judged_against = state.route, state.planned.champion
+    if share_bp is None:
+        share_bp = first_share(house, version) if place == "canary" else ALL
     body = Promoted(version=version, place=place, share_bp=share_bp)
     before, after = _change(house, alias, PROMOTED, lambda _: body, reason)
     note = ""
@@ -62,26 +69,31 @@ def unkill(house: House, alias: str, reason: str | None = None) -> str:
     return _told(after.route)
 
 
-def advance(house: House, alias: str, canary: str, share_bp: int, analysis: str) -> bool:
-    """Give a canary another share. `analysis`: the store's digest of the figures. False when it is no canary now."""
-    body = Promoted(version=canary, place="canary", share_bp=share_bp, analysis=analysis)
-    before, _ = _change(house, alias, PROMOTED, lambda state: body if state.route.canary == canary else None, None)
-    return before.route.canary == canary
+def advance(house: House, alias: str, stage: int, share_bp: int, why: Why) -> bool:
+    """Give a canary another share; with all of it, make it the champion. `stage`: the event that gave it its share.
+
+    `why` tells what was found, and the store's digest of the figures. False when the canary was moved since.
+    """
+    place: Place = "champion" if share_bp == ALL else "canary"
+
+    def work(state: RouteState) -> Why:
+        return Promoted(version=str(state.route.canary), place=place, share_bp=share_bp, **dict(why))
+
+    return _move(house, alias, stage, PROMOTED, work)
 
 
-def withdraw(house: House, alias: str, canary: str, analysis: str) -> bool:
-    """End a canary that did harm. `analysis`: the store's digest of the figures. False when it is no canary now."""
+def withdraw(house: House, alias: str, stage: int, why: Why) -> bool:
+    """End a canary that did harm. False when it was moved since."""
+    return _move(house, alias, stage, ROLLED_BACK, lambda state: state.step_back().model_copy(update=dict(why)))
 
-    def work(state: RouteState) -> Why | None:
-        is_canary = state.route.canary == canary
-        return state.step_back().model_copy(update={"analysis": analysis}) if is_canary else None
 
-    before, _ = _change(house, alias, ROLLED_BACK, work, None)
-    return before.route.canary == canary
+def pause(house: House, alias: str, stage: int, why: Why) -> bool:
+    """Leave a canary of which too little was seen to a person. False when it was moved since."""
+    return _move(house, alias, stage, PAUSED, lambda state: Paused(canary=str(state.route.canary), **dict(why)))
 
 
 def overview(house: House) -> dict[str, Any]:
-    """Every route: what it points to, what it pointed to before, and how it was changed."""
+    """Every route: what it points to, what it pointed to before, how far its canary is, and how it was changed."""
     events = house.existing_ledger.events(MOVING) if house.has_ledger else []
     registry = Registry.from_events(events)
     changes = [event for event in events if event.kind in FOLLOWING]
@@ -90,6 +102,7 @@ def overview(house: House) -> dict[str, Any]:
             {
                 **state.route.model_dump(mode="json"),
                 "before": list(state.before),
+                "watched": watched(house, state, events),
                 "changes": [
                     {"seq": event.seq, "at": event.at, "by": event.actor, "kind": event.kind, **event.body}
                     for event in changes
@@ -101,15 +114,34 @@ def overview(house: House) -> dict[str, Any]:
     }
 
 
-def _change(house: House, alias: str, kind: str, work: Work, reason: str | None) -> tuple[RouteState, RouteState]:
-    """Record one event about a route, if it may follow and changes anything, and publish; the route before and after.
+def _move(house: House, alias: str, stage: int, kind: str, work: Callable[[RouteState], Why]) -> bool:
+    """What the analysis does, if the canary has its share by that event still."""
 
-    It is published in any case: the same command again finishes what a crash left between the two.
+    def unless_moved(state: RouteState, events: Sequence[Event]) -> Why | None:
+        event = stage_event(events, state)
+        return work(state) if event is not None and event.seq == stage else None
+
+    return _record(house, alias, kind, unless_moved, None)[2]
+
+
+def _change(
+    house: House, alias: str, kind: str, work: Callable[[RouteState], Why], reason: str | None
+) -> tuple[RouteState, RouteState]:
+    """What a person does; the route before and after."""
+    return _record(house, alias, kind, lambda state, _: work(state), reason)[:2]
+
+
+def _record(house: House, alias: str, kind: str, work: Work, reason: str | None) -> tuple[RouteState, RouteState, bool]:
+    """Record one event about a route, if there is one that may follow and changes anything, and publish.
+
+    The route before and after, and whether there was one. It is published in any case: the same command again finishes
+    what a crash left between the two.
     """
     with house.ledger.write() as tx:
-        registry = Registry.from_events(tx.events(MOVING))
+        events = tx.events(MOVING)
+        registry = Registry.from_events(events)
         before = after = registry.state(alias)
-        body = work(before)
+        body = work(before, events)
         if body is not None:
             after = follow(before, kind, body.model_dump(), registry.is_released)
         if body is not None and after != before:
@@ -118,7 +150,7 @@ def _change(house: House, alias: str, kind: str, work: Work, reason: str | None)
             tx.append(kind, told, subject=alias, actor=house.person_key(house.person).key_id)
     house.ledger.checkpoint()
     publish(house)
-    return before, after
+    return before, after, body is not None
 
 
 def _told(route: Route) -> str:

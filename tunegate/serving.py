@@ -6,6 +6,7 @@ again every few seconds, so that a snapshot says how long ago it was still the n
 
 import contextlib
 import logging
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,10 +21,13 @@ from serving.replica import ReplicaSettings
 from serving.replicas import Exchange
 from serving.sanitise import Caps
 from serving.sealing import Retention
-from serving.settings import GatewaySettings
+from serving.settings import CanarySettings, GatewaySettings
 from serving.static import StaticUpstreams
+from serving.told import LangfuseSettings, TelemetrySettings
+from tunegate.canaries import status_file
 from tunegate.house import House
 from tunegate.publishing import publish, snapshot_file
+from tunegate.steering import Steering
 from tunegate_core.config.endpoint import Endpoint
 from tunegate_core.errors import BadInput, TunegateError
 from tunegate_core.proof.keys import parse_public_key
@@ -54,8 +58,9 @@ def gateway(house: House, endpoint: Endpoint, upstreams: Sequence[str], key: str
     _run(house, endpoint, static.exchange, host, port, is_vllm=False)
 
 
-def _run(house: House, endpoint: Endpoint, exchange: Exchange, host: str, port: int, is_vllm: bool) -> None:
-    settings = GatewaySettings(
+def gateway_settings(house: House, endpoint: Endpoint, exchange: Exchange, is_vllm: bool) -> GatewaySettings:
+    """What this house's gateway is built from."""
+    return GatewaySettings(
         snapshot=snapshot_file(house),
         public_raw=_public(house),
         records=house.home / "serving" / "requests.sqlite",
@@ -65,13 +70,31 @@ def _run(house: House, endpoint: Endpoint, exchange: Exchange, host: str, port: 
         rates=_rates(endpoint),
         retention=Retention(text_days=endpoint.records.text_days, row_days=endpoint.records.days),
         keeps_text=endpoint.records.text,
+        canary=CanarySettings(Steering(house), status_file(house)),
+        telemetry=_telemetry(endpoint),
         is_vllm=is_vllm,
         most_in_flight=endpoint.most_in_flight,
     )
-    server = gateway_server(build_gateway(settings), host, port)
+
+
+def _run(house: House, endpoint: Endpoint, exchange: Exchange, host: str, port: int, is_vllm: bool) -> None:
+    server = gateway_server(build_gateway(gateway_settings(house, endpoint, exchange, is_vllm)), host, port)
     # uvicorn ends in order, then raises the signal that it was ended by.
     with _confirming(house), contextlib.suppress(KeyboardInterrupt, SystemExit):
         server.run()
+
+
+def _telemetry(endpoint: Endpoint) -> TelemetrySettings | None:
+    """Who else is told of requests. Raises BadInput when Langfuse's secret key is not where the config says."""
+    chosen, langfuse = endpoint.telemetry, endpoint.telemetry.langfuse
+    if langfuse is None:
+        return TelemetrySettings(chosen.otlp_url) if chosen.otlp_url is not None else None
+    secret = os.environ.get(langfuse.secret_key_variable)
+    if not secret:
+        raise BadInput(
+            f"the variable {langfuse.secret_key_variable} is empty; expected the Langfuse project's secret key"
+        )
+    return TelemetrySettings(chosen.otlp_url, LangfuseSettings(langfuse.url, langfuse.public_key, secret))
 
 
 def _granted(snapshot: Snapshot) -> list[Grant]:
@@ -114,7 +137,13 @@ def _replica(house: House, endpoint: Endpoint, grants: list[Grant]) -> ReplicaSe
 
 def _scale(endpoint: Endpoint) -> Scale:
     scale = endpoint.scale
-    return Scale(replicas=scale.replicas, cpus=scale.cpus_per_replica, gpus=scale.gpus_per_replica)
+    return Scale(
+        replicas=scale.replicas,
+        cpus=scale.cpus_per_replica,
+        gpus=scale.gpus_per_replica,
+        most=scale.max_replicas or scale.replicas,
+        target=scale.target_in_flight,
+    )
 
 
 def _rates(endpoint: Endpoint) -> RateCard:

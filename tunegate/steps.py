@@ -7,10 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from governance.lifecycle import Approved, Judged, Planned, Released, asked, holding
+from governance.lifecycle import Approved, Examined, Judged, Planned, Released, asked, holding
 from tunegate.house import House
 from tunegate.planning import Inputs, recall_tasks
 from tunegate.publishing import publish as publish_snapshot
+from tunegate.rating import look_again, rated_evidence
 from tunegate.recording import record_once, standing
 from tunegate_core.config import FinetuneBlock
 from tunegate_core.errors import IntegrityError
@@ -78,9 +79,15 @@ def examine(house: House, planned: Planned) -> None:
         items = freeze(tasks)
         for item in items:
             verify_planned(planned, item.task, item.digest)
-        evidence = run(
-            tasks,
-            items,
+        precision = resolve_precision("auto", gpu=device_name() == "cuda")
+        scored = [task for task in tasks if task.feedback is None]
+        rated = [task for task in tasks if task.feedback is not None]
+        evidence = rated_evidence(house, planned, rated, folders, subjects, precision)
+        if not scored:
+            return {"evidence": [house.store.put(item.canonical()) for item in evidence]}
+        evidence += run(
+            scored,
+            [item for item in items if item.task in {task.name for task in scored}],
             open_base(planned.base, house.store, house.cache),
             planned.base.tree,
             folders,
@@ -88,7 +95,7 @@ def examine(house: House, planned: Planned) -> None:
             house.store,
             house.cache / "eval",
             json.loads(house.store.get(planned.config))["eval"]["batch_size"],
-            resolve_precision("auto", gpu=device_name() == "cuda"),
+            precision,
             house.progress,
         )
         return {"evidence": [house.store.put(item.canonical()) for item in evidence]}
@@ -97,7 +104,15 @@ def examine(house: House, planned: Planned) -> None:
 
 
 def judge(house: House, planned: Planned) -> None:
-    """Examined -> Judged: the planned policy over the evidence."""
+    """Examined -> Judged: the planned policy over the evidence; again where people have said more since."""
+    _judge(house, planned, f"{planned.subject}/judged")
+    if isinstance(standing(house, planned.subject).state, Judged):
+        look_again(house, planned)
+    if isinstance(state := standing(house, planned.subject).state, Examined):
+        _judge(house, planned, f"{planned.subject}/judged/{state.digest()}")
+
+
+def _judge(house: House, planned: Planned, key: str) -> None:
 
     def work() -> dict[str, Any]:
         from governance.judge import judge as run
@@ -110,7 +125,7 @@ def judge(house: House, planned: Planned) -> None:
         verdict = run(policy, now.adapter.tree, evidence, planned.attempt, champion)
         return {"verdict": house.store.put(verdict.canonical()), "outcome": verdict.outcome}
 
-    record_once(house, planned.subject, "judged", work)
+    record_once(house, planned.subject, "judged", work, key)
 
 
 def settle(house: House, planned: Planned) -> None:

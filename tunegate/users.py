@@ -8,7 +8,7 @@ that they keep themselves, of which only the public half is known here.
 import re
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from governance.people import (
     UserDisabled,
     UserRoles,
 )
-from governance.roles import Role, parse_roles, who_may
+from governance.roles import Role, may_any, parse_roles, who_may
 from tunegate.house import LEDGER_KEY, House
 from tunegate_core.errors import BadInput, Denied, NotFound
 from tunegate_core.proof.keys import key_id as name_of
@@ -52,6 +52,10 @@ class SignedIn:
     roles: tuple[Role, ...]
     key_id: str | None
     signs_here: bool
+
+    def may(self, action: str) -> bool:
+        """Whether one of the roles may do it; to ask and to record a no, use `authorise`."""
+        return may_any(self.roles, action)
 
 
 def people(house: House) -> People:
@@ -152,7 +156,7 @@ def authorise(house: House, user_id: str, action: str, about: str | None = None)
     """The user, if they may do it now; asked anew each time, so that what an admin ends is over. Raises Denied."""
     user = people(house).users.get(user_id)
     if user is not None and user.may(action):
-        return _signed_in(house, user)
+        return signed_in(house, user)
     roles = "unknown" if user is None else "disabled" if user.disabled_at else ", ".join(user.roles)
     _denied(house, Denial(action=action, about=about, by=user_id, rule="role"))
     raise Denied(f"you are {roles}, which may not do '{action}'; it takes {' or '.join(who_may(action))}")
@@ -178,7 +182,7 @@ def acting(house: House, user: SignedIn) -> House:
     """
     if not user.signs_here:
         raise BadInput(f"the key of {user.name} is kept elsewhere; nothing can be signed for them here")
-    return replace(house, person=user.name)
+    return house.acting_for(user.name)
 
 
 def deny(house: House, action: str, about: str | None, by: str | None, rule: str, why: str) -> Denied:
@@ -205,10 +209,11 @@ def _record(house: House, tx: Transaction, known: People, kind: str, subject: st
 
 
 def _active(house: House, known: People) -> list[SignedIn]:
-    return [_signed_in(house, user) for user in known.users.values() if user.disabled_at is None]
+    return [signed_in(house, user) for user in known.users.values() if user.disabled_at is None]
 
 
-def _signed_in(house: House, user: User) -> SignedIn:
+def signed_in(house: House, user: User) -> SignedIn:
+    """A user with the name that is kept for them here."""
     name = _name(house, user)
     signs_here = (house.keys / f"{name}.key").exists()
     return SignedIn(user.user_id, name, user.roles, user.key_id, signs_here)

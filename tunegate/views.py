@@ -63,18 +63,45 @@ def routes(out: Console, value: dict[str, Any]) -> None:
         out.print(f"[bold]{route['alias']}[/] -> {route['champion']}{_beside(route)}")
         if route["before"]:
             out.print(f"  before: {', '.join(reversed(route['before']))}")
+        if route["watched"]:
+            _watched(out, route["watched"])
         for change in route["changes"]:
             out.print(escape(f"  {change['at'][:19]} {_changed(change)}"))
     if not value["routes"]:
         out.print("there is no route yet; the first release makes one")
 
 
+def _watched(out: Console, canary: dict[str, Any]) -> None:
+    """How far a canary is, and what it was found last."""
+    waits = ", [yellow]waits for a person[/]" if canary["is_paused"] else ""
+    out.print(f"  canary: stage {canary['stage']} of {canary['stages']} since {canary['since'][:19]}{waits}")
+    decision = canary["decision"]
+    if decision is None:
+        out.print("  no gateway has looked at it yet")
+        return
+    out.print(escape(f"  {decision['action']}: {decision['reason']}"))
+    table = Table("  guard", "canary", "champion", "evidence against it", box=None)
+    for figure in decision["figures"]:
+        sides = (_side(figure[arm]) for arm in ("canary", "champion"))
+        table.add_row(f"  {figure['guard']}", *sides, f"10^{figure['evidence']:.2f} of 10^{figure['enough']:.2f}")
+    out.print(table)
+
+
+def _side(side: dict[str, Any]) -> str:
+    return f"{side['value']:.4g} ({side['n']})" if side["n"] else "not measured"
+
+
 def _changed(change: dict[str, Any]) -> str:
     """One event of a route, in words."""
-    parts = [change["kind"].removeprefix("route-"), change.get("version") or change.get("ended"), change.get("place")]
+    parts = [
+        change["kind"].removeprefix("route-"),
+        change.get("version") or change.get("ended") or change.get("canary"),
+        change.get("place"),
+    ]
     if change.get("place") in ("canary", "shadow"):
         parts.append(f"{change['share_bp'] / 100:g} %")
-    return " ".join(part for part in parts if part)
+    found = f": {change['found']}" if change.get("found") else ""
+    return " ".join(part for part in parts if part) + found
 
 
 def _beside(route: dict[str, Any]) -> str:

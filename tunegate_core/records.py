@@ -4,9 +4,9 @@ Every record is strict (unknown keys are errors), immutable, and has one canonic
 no paths of a machine, so that the same inputs give the same digests anywhere.
 """
 
-from typing import Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from tunegate_core.canonical import Digest, canonical_json, digest
 from tunegate_core.errors import IntegrityError
@@ -32,6 +32,17 @@ class Record(BaseModel):
             return cls.model_validate_json(data)
         except ValidationError as error:
             raise IntegrityError(f"stored bytes are no valid {cls.__name__}: {error}") from error
+
+
+class GrownRecord(Record):
+    """A record that got fields after some were signed: while empty they are left out, so that old digests stay."""
+
+    later: ClassVar[tuple[str, ...]] = ()
+
+    @model_serializer(mode="wrap")
+    def _leave_out_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        raw: dict[str, Any] = handler(self)
+        return {key: value for key, value in raw.items() if value or key not in self.later}
 
 
 class BaseModelRecord(Record):
@@ -158,7 +169,23 @@ class ArmStatistics(Record):
     unmeasured: dict[str, int] = Field(default_factory=dict)  # reason -> items
 
 
-class Evidence(Record):
+class GroupStatistics(Record):
+    """The items of one group: those whose `column` has this `value`; of an intersection, both joined by ` & `.
+
+    `clusters` are the numbers of the task's clusters (in the order of their names) that hold items of the group. Every
+    arm and pair has one entry for each of them, empty where nothing was measured, so that groups which share a cluster
+    can be compared within it.
+    """
+
+    column: str
+    value: str
+    n: int = Field(ge=0)  # items of the group
+    clusters: tuple[int, ...]
+    arms: tuple[ArmStatistics, ...]
+    pairs: tuple[PairedStatistics, ...]
+
+
+class Evidence(GrownRecord):
     """What was measured for one task and metric. Sufficient statistics only; items are in `samples`.
 
     `scale` is `binary` (every score is 0 or 1) or `real` (scores in [0, 1] or any bounded range).
@@ -176,6 +203,8 @@ class Evidence(Record):
     arms: tuple[ArmStatistics, ...]
     pairs: tuple[PairedStatistics, ...]
     samples: str
+    groups: tuple[GroupStatistics, ...] = ()  # where the task names group columns
+    later: ClassVar = ("groups",)
 
 
 Outcome = Literal["PASS", "FAIL", "UNDECIDED"]
@@ -193,7 +222,16 @@ class Interval(Record):
     method: str
 
 
-class CheckResult(Record):
+class GroupOutcome(Record):
+    """What one check found for one group, or for two compared with each other."""
+
+    column: str
+    group: str
+    outcome: Outcome
+    interval: Interval | None = None
+
+
+class CheckResult(GrownRecord):
     """One check of the policy, judged. `reason` is a sentence a reviewer can quote."""
 
     check: str
@@ -203,6 +241,8 @@ class CheckResult(Record):
     threshold: float | None = None
     detectable: float | None = None  # smallest difference this set can detect at 80 % power
     items_to_settle: int | None = None  # only for UNDECIDED: items that would be enough if the difference is as seen
+    groups: tuple[GroupOutcome, ...] = ()  # of a check by group
+    later: ClassVar = ("groups",)
 
 
 class Figure(Record):

@@ -62,7 +62,8 @@ class KeyGrant(Record):
     """An API key `tg_<key_id>_<secret>`: `secret_sha256` is the hex SHA-256 of the secret's ASCII bytes.
 
     The secret has 256 random bits, so a fast hash is as good as a slow one. `models`: the aliases it may call, None for
-    all. `expires`: RFC 3339, UTC.
+    all. `expires`: RFC 3339, UTC. `before`: ids of the keys it came from by rotation, the oldest first; all of them
+    count against the same limits.
     """
 
     key_id: str = Field(pattern=r"^[0-9a-f]{16}$")
@@ -71,6 +72,7 @@ class KeyGrant(Record):
     models: tuple[Alias, ...] | None = None
     expires: str | None = None
     limits: Limits = Limits()
+    before: tuple[str, ...] = ()
 
 
 class Staleness(Record):

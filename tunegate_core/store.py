@@ -13,7 +13,6 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -157,10 +156,7 @@ class Store:
                     target = draft / file.path
                     target.parent.mkdir(parents=True, exist_ok=True)
                     target.write_bytes(self._file(file))
-                with _alone(folder):
-                    if not (folder.is_dir() and _folder_holds(folder, manifest)):
-                        shutil.rmtree(folder, ignore_errors=True)
-                        draft.rename(folder)
+                _put_in_place(draft, folder, manifest)
         except OSError as error:
             raise StoreFault(f"can't write {folder}: {error}") from error
         return folder
@@ -217,13 +213,14 @@ def hash_file(path: Path) -> Digest:
         raise NotFound(f"can't read {path}: {error}") from error
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the parent folder's lock: one at a time puts a folder in place. Released when the process ends."""
+def _put_in_place(draft: Path, folder: Path, manifest: Tree) -> None:
+    """Make the draft the folder unless the folder holds the same by now; under a lock that ends with the process."""
     handle = os.open(folder.parent, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+        if not (folder.is_dir() and _folder_holds(folder, manifest)):
+            shutil.rmtree(folder, ignore_errors=True)
+            draft.rename(folder)
     finally:
         os.close(handle)
 

@@ -91,10 +91,14 @@ class Ledger:
         subject: str | None = None,
         start: int = 0,
         limit: int | None = None,
+        before: int | None = None,
     ) -> list[Event]:
-        """Events from `start` on, of one kind or several, in order, at most `limit`, each checked against its bytes."""
+        """Events from `start` on, of one kind or several, in order, at most `limit`, each checked against its bytes.
+
+        With `before`, those before that number, the newest first.
+        """
         with self._database.reading() as connection:
-            return find(connection, kind, subject, start, limit)
+            return find(connection, kind, subject, start, limit, before)
 
     def size(self) -> int:
         """How many events there are."""

@@ -106,9 +106,14 @@ def find(
     subject: str | None = None,
     start: int = 0,
     limit: int | None = None,
+    before: int | None = None,
 ) -> list[Event]:
-    """Events from `start` on, in order, at most `limit`, each checked against its bytes."""
-    query: Select[Any] = select(*EVENT_COLUMNS).where(events.c.seq >= start).order_by(events.c.seq).limit(limit)
+    """Events from `start` on, in order, at most `limit`, each checked against its bytes; those `before` a number, the
+    newest first, when one is given."""
+    query: Select[Any] = select(*EVENT_COLUMNS).where(events.c.seq >= start).limit(limit)
+    query = query.order_by(events.c.seq) if before is None else query.order_by(events.c.seq.desc())
+    if before is not None:
+        query = query.where(events.c.seq < before)
     if kind is not None:
         query = query.where(events.c.kind.in_([kind] if isinstance(kind, str) else list(kind)))
     if subject is not None:

@@ -17,7 +17,7 @@ from serving.desk import Desk
 from serving.errors import Refusal, bad_request, too_large
 from serving.inference import read_body
 from serving.inflight import Receive
-from serving.keys import require
+from serving.keys import authorization, require
 from serving.replies import told
 from serving.view import Key
 from tunegate_core.errors import NotFound
@@ -50,19 +50,19 @@ class BatchPaths:
     async def upload(self, request: Request) -> Response:
         """Keep a file."""
         key, caps = self._key(request), self._desk.settings.caps
-        if await asyncio.to_thread(self._files.count, key.key_id) >= caps.files:
+        if await asyncio.to_thread(self._files.count, key.owner) >= caps.files:
             raise bad_request(f"This API key has {caps.files} files; delete some first.", "file", "too_many_files")
         bounded = Request(request.scope, bound(request.receive, caps.file_bytes))
         async with bounded.form(max_files=1, max_fields=8) as form:
             sent = form.get("file")
             if not isinstance(sent, UploadFile) or form.get("purpose") != "batch":
                 raise bad_request("Send 'file', and 'purpose' as 'batch', in a form.", "file")
-            kept = await asyncio.to_thread(self._files.put, key.key_id, sent.filename or "batch.jsonl", sent.file)
+            kept = await asyncio.to_thread(self._files.put, key.owner, sent.filename or "batch.jsonl", sent.file)
         return told(kept.card())
 
     async def list_files(self, request: Request) -> Response:
         """A key's files."""
-        found = await asyncio.to_thread(self._files.list, self._key(request).key_id)
+        found = await asyncio.to_thread(self._files.list, self._key(request).owner)
         return told(listed([file.card() for file in found]))
 
     async def file(self, request: Request) -> Response:
@@ -84,16 +84,16 @@ class BatchPaths:
         """Begin a batch, if its input can be read."""
         key, caps = self._key(request), self._desk.settings.caps
         body = parse_create(await read_body(dict(request.scope["headers"]), request.receive, caps.body_bytes, 15.0))
-        source = await self._found(self._files.get, body["input_file_id"], key.key_id)
+        source = await self._found(self._files.get, body["input_file_id"], key.owner)
         path, url = self._files.path(source.id), body["endpoint"]
         total, problems = await asyncio.to_thread(parse_input, path, url, caps.batch_lines)
         notes = body.get("metadata")
-        job = await asyncio.to_thread(self._jobs.create, key.key_id, url, source.id, total, problems, notes)
+        job = await asyncio.to_thread(self._jobs.create, key.owner, url, source.id, total, problems, notes)
         return told(job.card())
 
     async def list_batches(self, request: Request) -> Response:
         """A key's batches, after one of them where that is asked for."""
-        jobs = await asyncio.to_thread(self._jobs.list, self._key(request).key_id)
+        jobs = await asyncio.to_thread(self._jobs.list, self._key(request).owner)
         return told(page([job.card() for job in jobs], request.query_params.get("after"), limit(request)))
 
     async def batch(self, request: Request) -> Response:
@@ -107,15 +107,15 @@ class BatchPaths:
         return told((await self._job(request)).card())
 
     def _key(self, request: Request) -> Key:
-        key = self._desk.caller(request.headers.get("authorization"))[1]
+        key = self._desk.caller(authorization(request.scope["headers"]))[1]
         require(key, "infer")
         return key
 
     async def _file(self, request: Request) -> Any:
-        return await self._found(self._files.get, request.path_params["id"], self._key(request).key_id)
+        return await self._found(self._files.get, request.path_params["id"], self._key(request).owner)
 
     async def _job(self, request: Request) -> Job:
-        found: Job = await self._found(self._jobs.get, request.path_params["id"], self._key(request).key_id)
+        found: Job = await self._found(self._jobs.get, request.path_params["id"], self._key(request).owner)
         return found
 
     async def _found(self, get: Any, wanted: str, key_id: str) -> Any:
@@ -148,7 +148,7 @@ def parse_create(raw: bytes) -> dict[str, Any]:
         raise bad_request("The body is not valid JSON.", code="invalid_json") from None
     if not isinstance(body, dict) or not isinstance(body.get("input_file_id"), str):
         raise bad_request("'input_file_id' must be the id of a file.", "input_file_id")
-    if body.get("endpoint") not in BY_PATH:
+    if not isinstance(body.get("endpoint"), str) or body["endpoint"] not in BY_PATH:
         raise bad_request(f"'endpoint' must be one of {', '.join(BY_PATH)}.", "endpoint")
     if body.get("completion_window") != WINDOW:
         raise bad_request(f"'completion_window' must be '{WINDOW}'.", "completion_window")

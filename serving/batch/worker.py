@@ -146,10 +146,10 @@ class Batches:
         while desk.inflight.is_busy:
             await asyncio.sleep(TURN_SECONDS)
         with desk.inflight.place():
-            key = desk.view().keys.get(job.key_id)
-            if key is None or not key.is_valid(time.time()) or "infer" not in key.scopes:
+            key = desk.view().holder(job.key_id, time.time())
+            if key is None:
                 raise unauthenticated()
-            desk.accounts.of(key.key_id, key.limits, time.monotonic()).admit(time.monotonic())
+            desk.account(key).admit(time.monotonic())
             request = sanitise(endpoint, line.body, desk.settings.caps)
             call = accept(desk, endpoint, key, request, "", request_id, time.perf_counter())
             with desk.closing(call), desk.inflight.cuttable(call):

@@ -113,15 +113,57 @@ def test_a_killed_examination_goes_on_where_it_was(bench: Bench, monkeypatch: py
     files[1].unlink()
     files[2].write_bytes(files[2].read_bytes()[:-1])  # a file that is cut short counts as missing
     scored = []
-    real = subject._score_arm
+    real = subject._Engine.score
 
     def counted(*parts: Any) -> Any:
         scored.append(parts)
         return real(*parts)
 
-    monkeypatch.setattr(subject, "_score_arm", counted)
+    monkeypatch.setattr(subject._Engine, "score", counted)
     assert bench() == expected
     assert len(scored) == 2
+
+
+def test_an_evaluation_killed_half_way_scores_no_batch_twice(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    from eval.scoring import PromptSharingLM
+
+    real, scored = PromptSharingLM._score, []
+
+    def dying(lm: Any, batch: Any) -> Any:
+        if len(scored) == deaths[0]:
+            raise KeyboardInterrupt
+        scored.append([question.prompt for question in batch])
+        return real(lm, batch)
+
+    deaths = [-1]
+    monkeypatch.setattr(PromptSharingLM, "_score", dying)
+    expected = bench(cache=bench.folder / "other-cache")
+    whole = list(scored)
+    scored.clear()
+    deaths = [len(whole) - 1]
+    with pytest.raises(KeyboardInterrupt):
+        bench()
+    assert scored == whole[:-1]
+    deaths = [-1]
+    assert bench() == expected
+    assert scored == whole
+    assert not list((bench.folder / "cache" / "answers").iterdir())
+
+
+def test_two_evaluations_at_once_on_one_cache(bench: Bench) -> None:
+    from tunegate_core.ports import Progress
+
+    expected = bench(cache=bench.folder / "other-cache")
+    inner: list[Any] = []
+
+    def while_running(stage: str, done: float, total: float, **_: float) -> None:
+        if not inner and 0 < done < total:
+            inner.append(None)  # once
+            inner[0] = bench()
+
+    progress: Progress = while_running
+    assert bench(progress=progress) == expected
+    assert inner == [expected]
 
 
 def test_finished_scores_need_no_model(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,26 +42,55 @@ def test_likelihoods_equal_the_harness_s_own(arms: Arms, arm: Any, batch_size: i
 
 
 def test_shared_tokens_leave_one_of_each_row() -> None:
-    from eval.scoring import _shared_length
+    from eval.packing import shared_length
 
-    assert _shared_length([(1, 2, 3), (1, 2, 4)]) == 2
-    assert _shared_length([(1, 2, 3), (1, 2, 3)]) == 2
-    assert _shared_length([(1, 2), (1, 2, 3), (1, 2, 4)]) == 1
-    assert _shared_length([(1, 2), (3, 2)]) == 0
-    assert _shared_length([(1,)]) == 0
-
-
-def test_answers_begin_where_they_differ() -> None:
-    from eval.scoring import Question
-
-    question = Question.of((1, 2), {5: (7, 8, 3), 6: (7, 8, 4, 4)})
-    assert (question.start, question.common) == ((1, 2, 7, 8), 2)
+    assert shared_length([(1, 2, 3), (1, 2, 4)]) == 2
+    assert shared_length([(1, 2, 3), (1, 2, 3)]) == 2
+    assert shared_length([(1, 2), (1, 2, 3), (1, 2, 4)]) == 1
+    assert shared_length([(1, 2), (3, 2)]) == 0
+    assert shared_length([(1,)]) == 0
 
 
-def test_batches_have_one_length_and_a_fixed_order() -> None:
-    from eval.scoring import Question, _batches
+def test_a_row_is_the_prompt_and_what_each_answer_needs() -> None:
+    from eval.packing import Question
 
-    questions = [Question(start, 0, {}) for start in [(1, 2), (3,), (1, 1), (2,), (0, 5), (9,)]]
-    expected = [[(0, 5), (1, 1)], [(1, 2)], [(2,), (3,)], [(9,)]]
+    question = Question((1, 2), {5: (7, 8, 3), 6: (7, 8, 4, 4, 9)})
+    assert question.row == (1, 2, 7, 8, 4, 4)  # the last token of an answer is scored, not read
+    assert question.segments() == [0, 0, 0, 0, 2, 2]
+    assert question.positions() == [0, 1, 2, 3, 4, 5]
+    assert question.scored == (1, 2, 3, 4, 5)
+    assert question.places == ([0, 1, 2], [0, 1, 2, 3, 4])
+
+
+def test_an_answer_sees_the_prompt_and_itself() -> None:
+    import torch
+
+    from eval.packing import _seen
+
+    seen = _seen(torch.tensor([[0, 1, 1, 2, -1]]), shared=1)[0, 0]
+    assert seen.int().tolist() == [
+        [1, 1, 0, 0, 0, 0],
+        [1, 1, 1, 0, 0, 0],
+        [1, 1, 1, 1, 0, 0],
+        [1, 1, 0, 0, 1, 0],
+        [1, 1, 0, 0, 0, 1],
+    ]
+
+
+def test_batches_have_much_one_length_and_a_fixed_order() -> None:
+    from eval.packing import Question
+    from eval.scoring import _batches
+
+    questions = [Question(prompt, {0: (5,)}) for prompt in [(1, 2), (3,), (1, 1, 1), (2,), (0, 5)]]
+    expected = [[(1, 1, 1), (0, 5)], [(1, 2), (2,)], [(3,)]]
     for order in (questions, questions[::-1]):
-        assert [[question.start for question in batch] for batch in _batches(order, 2)] == expected
+        assert [[question.prompt for question in batch] for batch in _batches(order, 2)] == expected
+
+
+def test_a_model_that_can_not_be_packed_is_found_out(arms: Arms, monkeypatch: pytest.MonkeyPatch) -> None:
+    from eval import packing
+
+    assert packing.can_pack(arms.model)
+    real = packing._seen
+    monkeypatch.setattr(packing, "_seen", lambda segments, shared: real(segments.clamp(max=0), shared))
+    assert not packing.can_pack(arms.model)  # choices that see each other

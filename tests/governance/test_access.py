@@ -108,6 +108,10 @@ def test_rotating_leaves_the_old_key_a_while_and_gives_its_rights_to_the_new_one
     ends = access.keys[old.key_id].grant.expires
     assert ends == (at(0.5) if expires == at(0.5) else at(4))
     assert access.keys[old.key_id].replaced_by == new.key_id
+    assert access.keys[new.key_id].grant.before == (old.key_id,)
+    newest, _ = renewed(access.keys[new.key_id], now)
+    access.follow(made(newest, format_time(now), replaces=new.key_id, replaced_at=format_time(now + OVERLAP)))
+    assert access.keys[newest.key_id].grant.before == (old.key_id, new.key_id)
     assert old.key_id not in {grant.key_id for grant in access.grants(at(4))}
     if expires is not None:
         lived = datetime.fromisoformat(expires) - START

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from governance.registry import Registry
-from governance.routing import KILLED, PROMOTED, ROLLED_BACK, UNKILLED, Promoted, RouteState, Why, follow
+from governance.routing import KILLED, PAUSED, PROMOTED, ROLLED_BACK, UNKILLED, Promoted, RouteState, Why, follow
 from governance.snapshot import make_snapshot, sign_snapshot
 from tunegate_core.errors import BadInput, IntegrityError, NotFound
 from tunegate_core.snapshot import ALL, verify_snapshot
@@ -66,6 +66,10 @@ def told(*kinds: tuple[str, str]) -> list[Happened]:
 def promoted(version: str, place: str = "champion", share_bp: int = ALL) -> Happened:
     body = Promoted(version=version, place=place, share_bp=share_bp)
     return Happened(PROMOTED, NAMES[version[0]], body.model_dump())
+
+
+def paused(version: str) -> Happened:
+    return Happened(PAUSED, NAMES[version[0]], {"canary": version})
 
 
 def rolled_back(events: list[Happened], alias: str = "bot") -> Happened:
@@ -177,6 +181,13 @@ class Routes(RuleBasedStateMachine):
             assert self.attempt(Happened(kind, alias, Why().model_dump()))
             assert state_of(self.events, alias).route.killed == (kind == KILLED)
 
+    @rule(version=st.sampled_from(VERSIONS))
+    def pause(self, version: str) -> None:
+        alias = NAMES[version[0]]
+        if alias in self.champion:
+            is_canary = state_of(self.events, alias).route.canary == version
+            assert self.attempt(paused(version)) == is_canary
+
     @invariant()
     def only_what_is_released_has_a_place(self) -> None:
         registry = Registry.from_events(self.events)
@@ -190,6 +201,7 @@ class Routes(RuleBasedStateMachine):
             assert (route.canary is None) == (route.canary_bp == 0)
             assert (route.shadow is None) == (route.shadow_bp == 0)
             assert route.canary is None or route.champion is not None
+            assert route.canary is not None or not state.paused
 
     @invariant()
     def the_snapshot_verifies_and_its_epoch_grows_with_every_event(self) -> None:
@@ -302,6 +314,18 @@ def test_what_may_not_happen_is_refused_before_and_when_replayed(
 def test_saying_what_is_so_already_changes_nothing() -> None:
     events = [*TWO, promoted("a@2", "canary", 100)]
     assert taken(events, promoted("a@1")) == taken(events, promoted("a@2", "canary", 100)) == state_of(events)
+
+
+def test_a_paused_canary_waits_until_a_person_says_anything_about_it() -> None:
+    events = [*THREE, promoted("a@2", "canary", 100), paused("a@2")]
+    for beside in (Happened(KILLED, "bot", {}), Happened(UNKILLED, "bot", {}), promoted("b@1", "shadow", 5)):
+        events.append(beside)
+        assert state_of(events).paused and state_of(events).route.canary_bp == 100
+    assert state_of([*events, Happened("revoked", "b@1", {})]).paused
+    for said in (promoted("a@2", "canary", 100), promoted("a@2"), rolled_back(events), Happened("revoked", "a@2", {})):
+        assert not state_of([*events, said]).paused
+    with pytest.raises(BadInput, match="a@2 is not the canary of bot; nothing is"):
+        taken(TWO, paused("a@2"))
 
 
 def test_a_rollback_that_says_what_does_not_follow_is_refused() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from tunegate_core.config import json_schema
 
-SNAPSHOTS = ("configs/tunegate.schema.json", "tests/guards/cli.txt", "README.md")
+SNAPSHOTS = ("configs/tunegate.schema.json", "docs/openapi.json", "tests/guards/cli.txt", "README.md")
 
 
 @pytest.mark.parametrize("name", SNAPSHOTS)

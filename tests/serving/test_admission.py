@@ -1,14 +1,18 @@
 """An engine loads exactly what was released; everything else is refused with its reason."""
 
 import json
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
+from safetensors.numpy import save
 
 from governance.keys import SigningKey, load_or_create
 from governance.statement import sign_statement
+from serving import admission
 from serving.admission import admit
 from tunegate_core.canonical import digest
 from tunegate_core.errors import BadInput, IntegrityError, TunegateError
@@ -17,6 +21,17 @@ from tunegate_core.store import Store
 
 BASE, OTHER = digest(b"a base"), digest(b"another base")
 CONFIG = {"peft_type": "LORA", "r": 4, "target_modules": ["q_proj"]}
+LAYER = "base_model.model.model.layers.0.self_attn.q_proj"
+
+
+def weights(**changes: Any) -> bytes:
+    """An adapter of rank 4 on one layer of 8 by 8, with other tensors where `changes` says so (None: left out)."""
+    pair: dict[str, Any] = {f"{LAYER}.lora_A.weight": (4, 8), f"{LAYER}.lora_B.weight": (8, 4)} | changes
+    arrays = {name: numpy.zeros(shape, "float32") for name, shape in pair.items() if isinstance(shape, tuple)}
+    return save(arrays | {name: array for name, array in pair.items() if isinstance(array, numpy.ndarray)})
+
+
+WEIGHTS = weights()
 
 
 @pytest.fixture
@@ -52,18 +67,31 @@ def adapter(tmp_path: Path) -> Path:
     folder = tmp_path / "adapter"
     folder.mkdir()
     (folder / "adapter_config.json").write_text(json.dumps(CONFIG))
-    (folder / "adapter_model.safetensors").write_bytes(b"weights")
+    (folder / "adapter_model.safetensors").write_bytes(WEIGHTS)
     return folder
 
 
 def test_what_was_released_is_admitted(store: Store, signer: SigningKey, adapter: Path, tmp_path: Path) -> None:
     folder = admit(release(store, signer, adapter), BASE, store, signer.public_raw, tmp_path / "cache")
-    assert (folder / "adapter_model.safetensors").read_bytes() == b"weights"
+    assert (folder / "adapter_model.safetensors").read_bytes() == WEIGHTS
     assert ":" not in folder.name
 
 
 def pickled(folder: Path) -> None:
     (folder / "adapter_model.safetensors").rename(folder / "adapter_model.bin")
+
+
+def pickled_by_content(folder: Path) -> None:
+    (folder / "adapter_model.safetensors").write_bytes(pickle.dumps({"a": [0.0] * 100}))
+
+
+def holding(content: bytes) -> Callable[[Path], None]:
+    """An adapter whose weights file is this."""
+
+    def spoil(folder: Path) -> None:
+        (folder / "adapter_model.safetensors").write_bytes(content)
+
+    return spoil
 
 
 def with_code(folder: Path) -> None:
@@ -85,6 +113,18 @@ def of_another_rank(folder: Path) -> None:
         (with_code, "modeling.py"),
         (with_layers, "modules_to_save"),
         (of_another_rank, "rank 64"),
+        (pickled_by_content, "holds no safetensors"),
+        (holding(b""), "holds no safetensors"),
+        (holding((2**63).to_bytes(8, "little") + b"{}"), "holds no safetensors"),  # a header longer than the file
+        (holding((10**8 + 1).to_bytes(8, "little") + b"{}"), "holds no safetensors"),
+        (holding(WEIGHTS[:-1]), "holds no safetensors"),
+        (holding(WEIGHTS + b"a pickle behind it"), "holds no safetensors"),
+        (holding(save({})), "no tensors"),
+        (holding(weights(**{f"{LAYER}.lora_B.weight": None})), "expected pairs"),
+        (holding(weights(**{f"{LAYER}.lora_B.weight": (8, 64)})), "expected pairs"),
+        (holding(weights(**{f"{LAYER}.lora_A.weight": (4,)})), "expected pairs"),
+        (holding(weights(**{"lm_head.weight": (8, 8)})), "expected pairs"),
+        (holding(weights(**{f"{LAYER}.lora_A.weight": numpy.zeros((4, 8), "int64")})), "expected pairs"),
     ],
 )
 def test_an_adapter_that_is_not_plain_is_refused_though_it_was_signed(
@@ -93,6 +133,15 @@ def test_an_adapter_that_is_not_plain_is_refused_though_it_was_signed(
     spoil(adapter)
     with pytest.raises(IntegrityError, match=said):
         admit(release(store, signer, adapter), BASE, store, signer.public_raw, tmp_path / "cache")
+
+
+def test_an_adapter_that_is_too_large_is_not_even_copied(
+    store: Store, signer: SigningKey, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "MOST_BYTES", 100)
+    with pytest.raises(IntegrityError, match="may have 100"):
+        admit(release(store, signer, adapter), BASE, store, signer.public_raw, tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
 
 
 def about_another_version(statement: dict[str, Any]) -> None:
@@ -144,13 +193,13 @@ def test_a_file_changed_afterwards_is_found(
 ) -> None:
     grant = release(store, signer, adapter)
     cache = tmp_path / "cache"
-    blobs = {"adapter": grant.adapter, "statement": grant.statement, "weights": digest(b"weights")}
+    blobs = {"adapter": grant.adapter, "statement": grant.statement, "weights": digest(WEIGHTS)}
     if part == "cached":  # a copy on the replica is made again from the store
         folder = admit(grant, BASE, store, signer.public_raw, cache)
         (folder / "adapter_model.safetensors").chmod(0o644)
         (folder / "adapter_model.safetensors").write_bytes(b"changed")
         again = admit(grant, BASE, store, signer.public_raw, cache)
-        assert (again / "adapter_model.safetensors").read_bytes() == b"weights"
+        assert (again / "adapter_model.safetensors").read_bytes() == WEIGHTS
         return
     name = blobs[part].removeprefix("sha256:")
     (stored,) = (path for path in (tmp_path / "store").rglob("*") if path.is_file() and name.endswith(path.name[-60:]))

@@ -162,6 +162,21 @@ def test_a_revoked_keys_batch_gets_errors(world: World, gateway: Running) -> Non
     assert len(world.engine.seen) == asked
 
 
+def test_a_batch_outlives_the_rotation_of_its_key(world: World, gateway: Running) -> None:
+    world.engine.first_s = 0.05
+    with sdk(gateway) as client:
+        batch = begin(client, jsonl(*(line(number) for number in range(30))))
+    world.publish(keys=(api_key(3, before=(api_key().key_id,)),))  # a day later, the old one has ended
+    wait_until(lambda: len(gateway.desk.live.view.keys) == 1)
+    with sdk(gateway, 3) as client:
+        wait_until(lambda: client.batches.retrieve(batch.id).request_counts.completed > 0)
+        assert client.batches.retrieve(batch.id).status == "in_progress"  # its progress is shown
+        batch = ended(client, batch.id)
+        assert batch.request_counts.completed + batch.request_counts.failed == 30
+        assert batch.request_counts.failed <= 8  # what was under way with the key that ended
+        assert len(results(client, batch.output_file_id)) == batch.request_counts.completed
+
+
 def test_interactive_callers_come_first(world: World) -> None:
     with world.gateway(most_in_flight=2) as gateway, sdk(gateway) as client, gateway.desk.inflight.place():
         with gateway.desk.inflight.place():

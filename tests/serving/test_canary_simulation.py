@@ -1,7 +1,7 @@
 """Whole canaries on simulated traffic: equal ones are rolled back in at most alpha of runs, worse ones soon.
 
-The larger runs are marked slow. docs/canary.md tells what twenty times as many runs gave: `TUNEGATE_SIMULATIONS=20 pytest -m
-slow -s` on this file.
+The larger runs are marked slow. docs/canary.md tells what twenty times as many runs gave:
+`TUNEGATE_SIMULATIONS=20 pytest -m slow -s` on this file.
 """
 
 import math

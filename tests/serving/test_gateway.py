@@ -210,6 +210,28 @@ def test_requests_and_tokens_are_limited(world: World) -> None:
         assert {row["micros"] for row in gateway.rows(6)} == {3}
 
 
+def test_a_rotated_key_has_the_budget_and_the_answers_of_the_old_one(world: World) -> None:
+    limits = Limits(budget_tokens=150)
+    world.publish(keys=(api_key(limits=limits),))
+    with world.gateway() as gateway:
+        first = gateway.chat(max_tokens=20).json()
+        used = first["usage"]["total_tokens"]
+        world.publish(keys=(api_key(limits=limits), api_key(2, limits=limits, before=(api_key().key_id,))))
+        wait_until(lambda: len(gateway.desk.live.view.keys) == 2)
+        with client(gateway.url, bearer(2)) as rotated:
+            asked = {"model": "bot", **QUESTION, "max_tokens": 20}
+            assert rotated.post("/v1/chat/completions", json=asked).status_code == 200
+            spent = {gateway.desk.account(key).spent.tokens for key in gateway.desk.live.view.keys.values()}
+            assert spent == {2 * used}
+            said = rotated.post("/v1/feedback", json={"response_id": first["id"], "thumb": "up"})
+            assert said.status_code == 201
+        gateway.rows(2)
+    world.publish(keys=(api_key(2, limits=limits, before=(api_key().key_id,)),))  # the old one has ended
+    with world.gateway() as gateway:
+        (key,) = gateway.desk.live.view.keys.values()
+        assert gateway.desk.account(key).spent.tokens == 2 * used
+
+
 def test_a_budget_outlives_the_process(world: World) -> None:
     world.publish(keys=(api_key(limits=Limits(budget_tokens=150)),))
     world.engine.prompt_tokens = 40

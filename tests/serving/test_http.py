@@ -43,6 +43,27 @@ def test_a_head_that_is_too_long_is_not_read(world: World) -> None:
         assert gateway.http.get("/livez").status_code == 200
 
 
+@pytest.mark.parametrize("begun", [b"GET /", b"GET /livez HTTP/1.1\r\nX-Long: ", b"GET /livez HTTP/1.1\r\nX-", b"G"])
+def test_a_line_without_end_is_not_kept(world: World, begun: bytes) -> None:
+    """The parser would keep it all, until the time for a head is over."""
+    sent = 0
+    with world.gateway() as gateway, connect(gateway) as loud:
+        with contextlib.suppress(ConnectionError):
+            loud.sendall(begun)
+            for _ in range(200):
+                loud.sendall(b"x" * 65_536)
+                sent += 65_536
+            assert loud.recv(100) == b""
+        assert sent < 200 * 65_536 or begun == b"G"  # no such method: that is told at once
+        assert gateway.http.get("/livez").status_code == 200
+
+
+def test_a_large_body_behind_a_small_head_is_no_head(world: World) -> None:
+    with world.gateway() as gateway:
+        long = [{"role": "user", "content": "x" * 900_000}]
+        assert [gateway.chat(messages=long).status_code for _ in range(3)] == [200] * 3
+
+
 def test_the_server_does_not_tell_what_it_is(world: World) -> None:
     with world.gateway() as gateway:
         assert "server" not in gateway.http.get("/livez").headers

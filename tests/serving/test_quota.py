@@ -16,7 +16,7 @@ amounts = st.builds(Amount, st.integers(0, 400), st.integers(0, 400))
 
 
 def account(**limits: int) -> Account:
-    return Accounts().of("k", Limits(**limits), 0.0)
+    return Accounts().of(["k"], Limits(**limits), 0.0)
 
 
 def refused(ask: Callable[[], object]) -> Refusal:
@@ -119,13 +119,27 @@ def test_a_clock_that_goes_back_gives_nothing() -> None:
 
 def test_new_limits_keep_what_was_spent_and_is_held() -> None:
     accounts = Accounts({"k": Amount(900)})
-    ours = accounts.of("k", Limits(budget_tokens=1000), 0.0)
+    ours = accounts.of(["k"], Limits(budget_tokens=1000), 0.0)
     held = ours.reserve(Amount(50), 0.0)
-    same = accounts.of("k", Limits(budget_tokens=990), 0.0)
+    same = accounts.of(["k"], Limits(budget_tokens=990), 0.0)
     same.settle(held, Amount(40), 0.0)
     assert (same.spent, same.held) == (Amount(940), Amount())
     refused(lambda: same.reserve(Amount(51), 0.0))
     same.reserve(Amount(50), 0.0)
+
+
+def test_a_rotated_key_goes_on_where_the_old_one_was() -> None:
+    limits = Limits(budget_tokens=1000, tokens_per_minute=100)
+    accounts = Accounts({"old": Amount(300), "new": Amount(400), "other": Amount(7)})
+    old = accounts.of(["old"], limits, 0.0)
+    held = old.reserve(Amount(100), 0.0)
+    new = accounts.of(["old", "new"], limits, 0.0)
+    assert new is old and new.spent == Amount(700)
+    assert refused(lambda: new.reserve(Amount(50), 0.0)).code == "rate_limit_exceeded"
+    new.settle(held, Amount(100), 0.0)
+    assert refused(lambda: new.reserve(Amount(201), 3600.0)).code == "insufficient_quota"
+    assert accounts.of(["old", "new"], limits, 0.0).spent == Amount(800)  # counted once
+    assert accounts.of(["other"], limits, 0.0).spent == Amount(7)
 
 
 def test_money_is_rounded_up() -> None:

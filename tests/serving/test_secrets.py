@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from serving.redact import redact
 from tests.serving.conftest import SECRET, World, bearer, wait_until
 from tests.serving.fake_upstream import Fault
+from tunegate_core.redact import redact
 
 PLANTED = "PLANTED-7f3a"
 FAULTS: tuple[Fault, ...] = ("", "status", "error event", "broken", "no json")
@@ -54,6 +54,20 @@ def test_an_unforeseen_fault_says_where_and_not_what(
         assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")
     assert "ValueError at test_secrets.py" in caplog.text
     assert PLANTED not in caplog.text + answer.text
+
+
+def test_nor_does_one_of_the_small_paths(
+    world: World, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError(PLANTED)
+
+    monkeypatch.setattr("serving.gateway.parse_feedback", broken)
+    with world.gateway() as gateway:
+        answer = gateway.http.post("/v1/feedback", json={"comment": PLANTED})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")
+    assert "ValueError at test_secrets.py" in caplog.text
+    assert PLANTED not in caplog.text + answer.text + "".join(capfd.readouterr())
 
 
 def test_texts_are_kept_only_by_policy_and_redacted(world: World) -> None:

@@ -3,6 +3,9 @@
 import base64
 import gzip
 import json
+import logging
+import socket
+import statistics
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,7 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from serving import mirror, telemetry
 from serving.told import LangfuseSettings, TelemetrySettings
-from tests.serving.conftest import World, wait_until
+from tests.serving.conftest import World, bearer, wait_until
 from tests.serving.fake_upstream import _bytes, _lifespan, _read, running
 
 
@@ -139,6 +142,51 @@ def test_when_nobody_takes_them_answers_go_on_and_feedback_waits(
         taken.is_away = False
         wait_until(lambda: len(taken.scores) == 1)
     assert taken.scores[0]["id"].startswith(answers[0].json()["id"])
+
+
+def test_a_collector_that_hangs_slows_nobody(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes the connection and never answers: worse than one that is away."""
+    monkeypatch.setattr(telemetry, "TURN_SECONDS", 0.05)
+    monkeypatch.setattr(telemetry, "CLOSE_SECONDS", 0.3)
+
+    def medians(where: TelemetrySettings | None) -> float:
+        with world.gateway(telemetry=where) as gateway:
+            took = []
+            for _ in range(60):
+                begun = time.monotonic()
+                assert gateway.chat().status_code == 200
+                took.append(time.monotonic() - begun)
+                time.sleep(0.005)
+        return statistics.median(took)
+
+    with socket.create_server(("127.0.0.1", 0), backlog=50) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        without = medians(None)
+        with_both = medians(TelemetrySettings(f"{url}/v1/traces", LangfuseSettings(url, "pk-lf-3", "sk-lf-secret")))
+    print(f"measured: collectors hang: median answer {1000 * with_both:.1f} ms, without any {1000 * without:.1f} ms")
+    assert with_both < 3 * without + 0.01
+
+
+def test_what_is_planted_leaves_in_no_span_score_or_record(
+    world: World, collector: tuple[Collector, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """With everything on that keeps or sends text: secrets are taken out before anything is kept or sent."""
+    taken, url = collector
+    secrets = ("sk-abcdefghijklmnopqrstuvwx", "jane.doe@mail.example.org", "4111 1111 1111 1111", bearer())
+    said = "mine: " + " and ".join(secrets)
+    world.engine.words = ("you said ", said)
+    where = TelemetrySettings(f"{url}/v1/traces", LangfuseSettings(url, "pk-lf-4", "sk-lf-secret"))
+    caplog.set_level(logging.DEBUG, "serving")
+    with world.gateway(telemetry=where, keeps_text=True) as gateway:
+        answer = gateway.chat(messages=[{"role": "user", "content": said}], user=secrets[1], stream=True)
+        feedback = {"response_id": "chatcmpl-" + answer.headers["x-request-id"], "thumb": "up", "correction": said}
+        assert gateway.http.post("/v1/feedback", json=feedback).status_code == 201
+        wait_until(lambda: len(taken.scores) == 1)
+        page = gateway.http.get("/metrics").text
+    assert "[EMAIL]" in str(taken.spans) and "[CARD]" in str(taken.spans)
+    files = b"".join(path.read_bytes() for path in world.folder.rglob("*") if path.is_file()).decode("latin-1")
+    for place in (str(taken.spans), str(taken.scores), page, caplog.text, files, str(world.events)):
+        assert not [secret for secret in secrets if secret in place]
 
 
 def test_a_queue_that_is_full_drops_and_counts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,9 +99,13 @@ CLEAR_GAIN, CLEAR_HARM, TOO_FEW = (60, 4, 200), (4, 60, 200), (3, 2, 20)
 
 
 class Told:
-    """Candidates of the route `bot` that were sealed, examined and judged without a model. `house`: where."""
+    """Candidates of the route `bot` that were sealed, examined and judged without a model.
+
+    `house`: where; `serving`: what the next one's config says of serving.
+    """
 
     def __init__(self, home: Path, folder: Path):
+        self.serving: dict[str, Any] = {}
         self.house, self.folder = House(home, f"sqlite:///{home / 'ledger.sqlite'}"), folder
         self.base = BaseModelRecord(
             source="folder", tree=self.tree("base"), template="sha256:" + "e" * 64, architecture="LlamaForCausalLM",
@@ -114,19 +118,25 @@ class Told:
         (self.folder / name / "file.txt").write_text(name)
         return str(self.house.store.put_tree(self.folder / name))
 
-    def plan(self, version: int, champion: str | None = None, approvals: int | ApprovalRule = 0) -> Planned:
-        """Record a plan that judges an existing adapter; so many people must approve, or as the rule says."""
+    def plan(
+        self, version: int, champion: str | None = None, approvals: int | ApprovalRule = 0, name: str = "bot"
+    ) -> Planned:
+        """Record a plan that judges an existing adapter; so many people must approve, or as the rule says. `name` is
+        its route too."""
         store = self.house.store
         rule = ApprovalRule(required=approvals) if isinstance(approvals, int) else approvals
         items = {"facts": {"digest": "sha256:" + "0" * 64, "metric": "acc", "n": 264, "clusters": 264}}
         planned = Planned(
-            name="bot", version=version, route="bot", run=f"run-{version}", starter="0" * 16,
-            config=store.put_json({"eval": {"tasks": [], "batch_size": 1}}), base=self.base, data=None,
-            policy=store.put(POLICY.canonical()), margins=POLICY.margins(), approvals=rule,
+            name=name, version=version, route=name, run=f"run-{name}-{version}", starter="0" * 16,
+            config=store.put_json({"eval": {"tasks": [], "batch_size": 1}, "serving": self.serving}), base=self.base,
+            data=None, policy=store.put(POLICY.canonical()), margins=POLICY.margins(),
+            approvals=rule,
             items=items, champion=champion, source_adapter="elsewhere@1", attempt=version,
         )  # fmt: skip
         with self.house.ledger.write() as tx:
-            append(self.house, tx, planned.subject, "planned", planned.model_dump(mode="json"), f"plan/{version}")
+            append(
+                self.house, tx, planned.subject, "planned", planned.model_dump(mode="json"), f"plan/{planned.subject}"
+            )
         return planned
 
     def judge(self, planned: Planned, counts: tuple[int, int, int], champion: str | None = None) -> Evidence:
@@ -174,6 +184,13 @@ class Told:
         )  # fmt: skip
 
 
+@pytest.fixture(scope="session")
+def told_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home of `told_home`, told once. Never changed."""
+    folder = tmp_path_factory.mktemp("told-once")
+    return tell_all(Told(folder / "home", folder))
+
+
 @pytest.fixture
 def told(home: Path, tmp_path: Path) -> Told:
     """An empty home to tell candidates in."""
@@ -183,6 +200,11 @@ def told(home: Path, tmp_path: Path) -> Told:
 @pytest.fixture
 def told_home(told: Told) -> Path:
     """A home: bot@1 is released, bot@2 refused, bot@3 undecided, bot@4 waits for approval, bot@5 is only planned."""
+    return tell_all(told)
+
+
+def tell_all(told: Told) -> Path:
+    """Those five candidates."""
     told.judge(told.plan(1), CLEAR_GAIN)
     champion = told.house.store.put_tree(told.folder / "bot@1")
     told.judge(told.plan(2, "bot@1"), CLEAR_HARM, champion)

@@ -49,7 +49,7 @@ def published(house: House) -> dict[str, KeyGrant]:
 
 
 def run(*args: str) -> Any:
-    return CliRunner().invoke(app, list(args))
+    return CliRunner(env={"COLUMNS": "200"}).invoke(app, list(args))
 
 
 def test_a_key_is_shown_once_and_published(house: House) -> None:

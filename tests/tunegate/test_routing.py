@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from governance.routing import Why
 from serving.decide import decide
 from serving.errors import Refusal
 from serving.keys import authenticate
 from serving.live import Live
 from tunegate import api_keys, deciding, proving, publishing, reading, routing, steps
+from tunegate.canaries import stage_event
 from tunegate.cli import app
 from tunegate.house import House
 from tunegate.recording import standing
@@ -164,26 +166,76 @@ def test_promotion_says_when_the_champion_is_not_the_one_it_was_judged_against(t
     assert "note" not in routing.promote(house, "bot@4", "champion")
 
 
+def stage(house: House) -> int:
+    """The event that gave the canary its share."""
+    found = stage_event(house.ledger.events(), house.registry().state("bot"))
+    assert found is not None
+    return found.seq
+
+
 def test_the_canary_analysis_leaves_alone_what_a_person_has_moved(house: House) -> None:
-    figures = house.store.put_json({"errors": 7})
+    why = Why(found="errors: 7 of 9", analysis=house.store.put_json({"errors": 7}))
     routing.promote(house, "bot@2", "canary", 100)
-    assert routing.advance(house, "bot", "bot@2", 2500, figures)
+    first = stage(house)
+    assert routing.advance(house, "bot", first, 2500, why)
     assert route(house).canary_bp == 2500
-    assert routing.withdraw(house, "bot", "bot@2", figures)
+    for do in (routing.withdraw, routing.pause):
+        assert not do(house, "bot", first, why)
+    assert routing.withdraw(house, "bot", stage(house), why)
     assert house.ledger.events()[-1].body == {
-        "ended": "bot@2", "champion": "bot@1", "analysis": figures, "reason": None,
+        "ended": "bot@2", "champion": "bot@1", "analysis": why.analysis, "found": "errors: 7 of 9", "reason": None,
     }  # fmt: skip
-    routing.promote(house, "bot@3", "champion")
+    routing.promote(house, "bot@2", "canary", 2500)
+    again = stage(house)
+    routing.promote(house, "bot@2", "canary", 3000)
+    routing.promote(house, "bot@2", "canary", 2500)
     size = house.ledger.size()
-    assert not routing.advance(house, "bot", "bot@2", 5000, figures)
-    assert not routing.withdraw(house, "bot", "bot@2", figures)
-    assert (house.ledger.size(), route(house).champion) == (size, "bot@3")
+    assert not routing.advance(house, "bot", again, 5000, why)
+    routing.promote(house, "bot@3", "champion")
+    assert not routing.withdraw(house, "bot", again, why)
+    assert (house.ledger.size(), route(house).champion) == (size + 1, "bot@3")
+
+
+def test_a_canary_that_gets_all_is_the_champion(house: House) -> None:
+    routing.promote(house, "bot@2", "canary", 5000)
+    assert routing.advance(house, "bot", stage(house), 10_000, Why(found="equal"))
+    assert (route(house).champion, route(house).canary, house.registry().state("bot").before) == (
+        "bot@2", None, ("bot@1",),
+    )  # fmt: skip
+
+
+def test_a_paused_canary_goes_on_when_a_person_says_so(house: House) -> None:
+    routing.promote(house, "bot@2", "canary", 1000)
+    size, before = house.ledger.size(), stage(house)
+    for _ in range(2):
+        assert routing.pause(house, "bot", before, Why(found="too few"))
+    assert (house.ledger.size(), stage(house)) == (size + 1, before)
+    assert house.registry().state("bot").paused
+    assert "waits for a person" in run("routes").output
+    routing.promote(house, "bot@2", "canary", 1000)
+    assert stage(house) > before
+    assert not house.registry().state("bot").paused
+
+
+def test_a_canary_begins_with_the_share_of_its_own_first_stage(told: Any, house: House) -> None:
+    said = "bot -> bot@1, canary bot@{} with {}"
+    assert said.format(2, "10 %") in run("promote", "--canary", "bot@2").output
+    told.serving = {"canary": {"stages": [{"percent": 2.5}, {"percent": 20}]}}
+    told.judge(told.plan(4), GAIN)
+    run("rollback", "bot")
+    assert said.format(4, "2.5 %") in run("promote", "bot@4", "--canary", "--reason", "it is time").output
+    shown = json.loads(run("routes", "--json").output)["routes"][0]["watched"]
+    assert {**shown, "since": ""} == {
+        "stage": 1, "stages": 2, "since": "", "is_paused": False, "looked_at": None, "decision": None,
+    }  # fmt: skip
+    assert "no gateway has looked at it yet" in run("routes").output
+    assert said.format(4, "20 %") in run("promote", "bot@4", "--canary", "20%").output
 
 
 def test_figures_that_were_changed_are_found(house: House) -> None:
     figures = house.store.put_json({"errors": 7})
     routing.promote(house, "bot@2", "canary", 100)
-    routing.withdraw(house, "bot", "bot@2", figures)
+    routing.withdraw(house, "bot", stage(house), Why(analysis=figures))
     house.store.remove(figures)
     report = proving.verify(house, None)
     assert [figures in problem["what"] for problem in report["problems"]] == [True]

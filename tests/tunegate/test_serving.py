@@ -1,5 +1,6 @@
 """A released adapter answers through the `openai` client, on Ray Serve and vLLM, and only as long as it may."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -10,11 +11,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import httpx
 import openai
+import psutil
 import pytest
 
 pytestmark = [pytest.mark.slow, pytest.mark.vllm]
@@ -135,6 +138,58 @@ def test_no_other_name_answers(name: str, endpoint: Endpoint) -> None:
 def test_no_key_no_answer(endpoint: Endpoint) -> None:
     with pytest.raises(openai.AuthenticationError):
         endpoint.client("tg_0000000000000000_wrong").models.list()
+
+
+def test_nothing_listens_beyond_this_machine(endpoint: Endpoint) -> None:
+    """Neither gateway nor Ray's processes nor the engine."""
+    beyond = {
+        (psutil.Process(pid).name(), connection.laddr.ip, connection.laddr.port)
+        for pid in marked(endpoint.mark)
+        for connection in psutil.Process(pid).net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+        and not ip_address(connection.laddr.ip.removeprefix("::ffff:")).is_loopback
+    }
+    assert not beyond, beyond
+
+
+def engine_of(endpoint: Endpoint) -> str:
+    """Where its engine listens: the one port of its processes that says it is healthy."""
+    listening = {
+        connection.laddr.port
+        for pid in marked(endpoint.mark)
+        for connection in psutil.Process(pid).net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    for port in sorted(listening):
+        with contextlib.suppress(httpx.HTTPError):
+            url = f"http://127.0.0.1:{port}"
+            if httpx.get(f"{url}/health", timeout=2).status_code == 200:
+                return url
+    raise AssertionError(listening)
+
+
+def test_an_engines_port_is_closed_to_others(endpoint: Endpoint) -> None:
+    url = engine_of(endpoint)
+    body = {"model": "starter", "prompt": "a", "max_tokens": 1}
+    for path in ("/v1/models", "/v1/load_lora_adapter", "/invocations", "/tokenize", "/metrics", "/version", "/docs"):
+        for method in ("GET", "POST"):
+            assert httpx.request(method, url + path, json=body, timeout=5).status_code == 401, path
+
+
+def test_a_caller_that_goes_away_stops_the_engine(endpoint: Endpoint) -> None:
+    """The same long answer, twice over, would keep a later one waiting; its tokens are charged as far as it came."""
+    with endpoint.ask(stream=True, max_tokens=1500, extra_body={"ignore_eos": True}) as stream:
+        next(iter(stream))
+    gone = time.monotonic()
+    page = f"{endpoint.url}/metrics"
+    while "tunegate_in_flight 0.0" not in httpx.get(page).text:
+        assert time.monotonic() - gone < 5
+        time.sleep(0.05)
+    used = [line for line in httpx.get(page).text.splitlines() if 'gen_ai_token_type="output"' in line]
+    assert sum(float(line.split()[-1]) for line in used) < 1000
+    busy = sum(psutil.Process(pid).cpu_times().user for pid in marked(endpoint.mark))
+    time.sleep(2)
+    assert sum(psutil.Process(pid).cpu_times().user for pid in marked(endpoint.mark)) - busy < 1.0
 
 
 def test_a_killed_route_stops_within_a_second_and_can_answer_again(

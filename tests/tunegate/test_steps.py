@@ -7,6 +7,7 @@ import pytest
 
 from tunegate import steps
 from tunegate.recording import record_once, standing
+from tunegate_core.config import TaskBlock
 from tunegate_core.errors import IntegrityError
 
 GAIN = (60, 4, 200)
@@ -40,5 +41,7 @@ def test_what_training_takes_for_auto_is_what_is_measured_in(
     monkeypatch.setattr("finetune.train.resolve_precision", lambda wanted, gpu: {"auto": precision}[wanted])
     monkeypatch.setattr("finetune.base.open_base", lambda *_: tmp_path)
     monkeypatch.setattr("eval.examine.examine", examined)
+    monkeypatch.setattr("eval.items.freeze", lambda tasks: ())
+    monkeypatch.setattr(steps, "recall_tasks", lambda *_: (TaskBlock(name="facts", questions="facts.jsonl"),))
     steps.examine(told.house, planned)
     assert asked == [precision]

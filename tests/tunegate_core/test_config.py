@@ -175,11 +175,11 @@ SHAPES = [
     (GOOD + "1: x\n", "c.yaml, line 13: 1: Keys should be strings; found 1"),
     (
         GOOD.replace("      questions: data/facts.jsonl\n", ""),
-        "c.yaml, line 9: eval.tasks[0]: give exactly one of questions, task_yaml and harness; found none",
+        "c.yaml, line 9: eval.tasks[0]: give exactly one of questions, task_yaml, harness and probes; found none",
     ),
     (
         GOOD.replace("questions:", "harness: mmlu\n      questions:"),
-        "c.yaml, line 9: eval.tasks[0]: give exactly one of questions, task_yaml and harness; found questions, harness",
+        "c.yaml, line 9: eval.tasks[0]: give exactly one of questions, task_yaml, harness and probes; found questions, harness",
     ),
     (
         GOOD.replace("governance:", "    - {name: facts, harness: mmlu}\ngovernance:"),

@@ -88,3 +88,37 @@ def test_a_figure_is_finite_or_not_measured(figure: str) -> None:
         Interval.parse(f'{{"value":{figure},{fields}}}'.encode())
     with pytest.raises(ValidationError):
         Interval(value=float(figure), low=None, high=None, confidence=0.95, n=0, clusters=0, method="none")
+
+
+OLD_EVIDENCE = (
+    b'{"arms":[{"arm":"candidate","clusters":[[2,1,1]],"subject":"a","unmeasured":{}},{"arm":"base","clusters":'
+    b'[[2,2,2]],"subject":"b","unmeasured":{}}],"higher_is_better":true,"items":"i","metric":"acc","n":2,"pairs":'
+    b'[{"clusters":[{"candidate":1,"candidate_sq":1,"cross":1,"n":2,"reference":2,"reference_sq":2}],"reference":'
+    b'"base","reference_subject":"b","unmeasured":0}],"samples":"x","scale":"binary","settings":"s","task":"t"}'
+)
+OLD_VERDICT = (
+    b'{"attempt":1,"evidence":["sha256:df735feadd081df12a0a97beded119dce973103206964b5f2f657a2215747eea"],"figures":[],'
+    b'"outcome":"PASS","policy":"p","results":[{"check":"c","detectable":null,"interval":null,"items_to_settle":null,'
+    b'"outcome":"PASS","reason":"r","threshold":null}],"subject":"a"}'
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "stored", "digest_then"),
+    [
+        (records.Evidence, OLD_EVIDENCE, "sha256:df735feadd081df12a0a97beded119dce973103206964b5f2f657a2215747eea"),
+        (records.Verdict, OLD_VERDICT, "sha256:e567d5505bd3876d461783a67e1d06621a83f97e57c201a9b13a762fdf536d44"),
+    ],
+)
+def test_what_was_stored_before_groups_keeps_its_digest(kind: type[Record], stored: bytes, digest_then: str) -> None:
+    found = kind.parse(stored)
+    assert found.canonical() == stored
+    assert found.digest() == digest(stored) == digest_then
+
+
+def test_groups_are_part_of_the_digest_where_there_are_some() -> None:
+    old = records.Evidence.parse(OLD_EVIDENCE)
+    group = records.GroupStatistics(column="plan", value="home", n=2, clusters=(0,), arms=old.arms, pairs=old.pairs)
+    new = old.model_copy(update={"groups": (group,)})
+    assert new.digest() != old.digest()
+    assert records.Evidence.parse(new.canonical()) == new

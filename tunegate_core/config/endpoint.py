@@ -1,9 +1,9 @@
 """How an endpoint is run: engine, scale, limits and records. What may answer is said in the ledger, not here."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tunegate_core.config.loading import load_yaml, validate
 from tunegate_core.config.schema import Block
@@ -29,8 +29,21 @@ class ScaleBlock(Block):
     """How many replicas Ray places."""
 
     replicas: int = Field(default=1, ge=1, description="Replicas that are always there.")
+    max_replicas: int | None = Field(
+        default=None, ge=1, description="Replicas that there may be while there is much to do; no more when not given."
+    )
+    target_in_flight: int = Field(
+        default=32, ge=1, description="Requests, computed or waiting, that each replica should have at most."
+    )
     cpus_per_replica: float = Field(default=1, ge=0, description="CPUs that Ray reserves for each.")
     gpus_per_replica: float = Field(default=0, ge=0, description="GPUs that Ray reserves for each.")
+
+    @model_validator(mode="after")
+    def most_not_below_least(self) -> Self:
+        """There is room between the two."""
+        if self.max_replicas is not None and self.max_replicas < self.replicas:
+            raise ValueError(f"max_replicas ({self.max_replicas}) must not be below replicas ({self.replicas})")
+        return self
 
 
 class RateBlock(Block):
@@ -48,12 +61,28 @@ class RecordsBlock(Block):
     days: int = Field(default=365, ge=1, description="Days after which records are deleted.")
 
 
+class LangfuseBlock(Block):
+    """A Langfuse project, self-hosted or the cloud."""
+
+    url: str = Field(description="Where it is.")
+    public_key: str = Field(description="The project's public key.")
+    secret_key_variable: str = Field(default="LANGFUSE_SECRET_KEY", description="The variable with its secret key.")
+
+
+class TelemetryBlock(Block):
+    """Who else is told of requests; nobody, where nothing is said."""
+
+    otlp_url: str | None = Field(default=None, description="An OpenTelemetry collector: http://HOST:4318/v1/traces.")
+    langfuse: LangfuseBlock | None = None
+
+
 class Endpoint(Block):
     """An endpoint config; every key may be left out."""
 
     engine: EngineBlock = EngineBlock()
     scale: ScaleBlock = ScaleBlock()
     records: RecordsBlock = RecordsBlock()
+    telemetry: TelemetryBlock = TelemetryBlock()
     rates: dict[str, RateBlock] = Field(default={}, description="By route; `default` for all others.")
     most_in_flight: int = Field(default=256, ge=1, description="Requests at once; more are answered 503.")
 

@@ -25,7 +25,7 @@ PATH_FIELDS = (
     ("finetune", "data", "source"),
     ("governance", "policy"),
 )
-TASK_PATH_FIELDS = ("questions", "task_yaml")
+TASK_PATH_FIELDS = ("questions", "task_yaml", "labels", "feedback")
 
 EXPECTED = {  # pydantic's words for a type, in the words of a YAML file
     "model_type": "expected a mapping of keys",

@@ -21,6 +21,10 @@ NAME = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 VERSION = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?@[1-9][0-9]*$"
 
 
+SOURCES = ("questions", "task_yaml", "harness", "probes", "feedback")
+QUESTION_FIELDS = ("id", "question", "choices", "answer", "cluster")
+
+
 class Block(BaseModel):
     """A part of the config: frozen, unknown keys refused."""
 
@@ -142,8 +146,26 @@ def _which_source(value: Any) -> str:
     return "AdapterSource" if "adapter" in keys else "FinetuneBlock"
 
 
+class JudgeBlock(Block):
+    """A language model that scores answers. What it is asked and how far it may be believed: docs/evaluation.md."""
+
+    url: str = Field(pattern=r"^https?://", description="An OpenAI-compatible endpoint, with its /v1.")
+    model: str = Field(description="The model's name there.")
+    form: Literal["rubric", "pairwise"] = Field(
+        default="rubric", description="rubric: a grade of 1 to 5; pairwise: against the row's answer, in both orders."
+    )
+    rubric: str = Field(default="Correct, complete and clear.", description="What a good answer is.")
+    key_env: str | None = Field(default=None, description="The environment variable that holds the API key.")
+    timeout_s: float = Field(default=60, gt=0, description="Seconds for one reply.")
+    parallel: int = Field(default=4, ge=1, le=64, description="Questions to the judge at once.")
+    least_kappa: float = Field(
+        default=0.4, ge=-1, le=1, description="Agreement with `labels` below which no score of the judge counts."
+    )
+
+
 class TaskBlock(Block):
-    """One benchmark: a JSONL of questions, a task YAML of lm-evaluation-harness, or one of its tasks by name."""
+    """One benchmark: questions of your own, a task of lm-evaluation-harness, prompts for safety that come along, or
+    prompts whose answers people compare."""
 
     name: Annotated[str, Field(pattern=NAME)] = Field(description="How the policy calls it.")
     questions: str | None = Field(
@@ -151,18 +173,68 @@ class TaskBlock(Block):
     )
     task_yaml: str | None = Field(default=None, description="A task YAML of lm-evaluation-harness.")
     harness: str | None = Field(default=None, description="A task of lm-evaluation-harness by its name.")
-    metric: str = Field(default="acc", description="acc, acc_norm, exact_match, or a metric the task reports.")
+    feedback: str | None = Field(
+        default=None, description="A JSONL of prompts (id, prompt, cluster) whose answers people compare, unseen which."
+    )
+    raters: int = Field(default=1, ge=1, le=100, description="People who compare the answers to each prompt.")
+    probes: str | None = Field(default=None, description="Prompts that come along: harmful, benign, injection, ...")
+    metric: str = Field(
+        default="acc",
+        description="acc, acc_norm, exact_match, a file of eval/scorers, or a metric the task reports; "
+        "feedback: preferred.",
+    )
+    pattern: str | None = Field(
+        default=None, description="For metric regex: its first group is what is compared with the answer."
+    )
+    judge: JudgeBlock | None = Field(default=None, description="For metric judge: who judges, and by what.")
+    labels: str | None = Field(default=None, description="A JSONL of human labels that the judge is tried on first.")
+    variant: Literal["typos", "order"] | None = Field(
+        default=None,
+        description="The same questions with slips of the keyboard, or with their choices in another order.",
+    )
+    answer_tokens: int = Field(default=64, ge=1, description="Tokens at most of an answer to questions or probes.")
     few_shot: int = Field(default=0, ge=0, description="Examples before each question.")
     limit: int | None = Field(default=None, ge=1, description="Only the first items.")
+    groups: tuple[str, ...] = Field(
+        default=(), description="Columns that say which group an item is about; all is then also measured by group."
+    )
 
     @model_validator(mode="after")
     def one_source(self) -> Self:
         """Items come from one place."""
-        given = [key for key in ("questions", "task_yaml", "harness") if getattr(self, key) is not None]
+        given = [key for key in SOURCES if getattr(self, key) is not None]
         if len(given) != 1:
             found = ", ".join(given) or "none"
-            raise ValueError(f"give exactly one of questions, task_yaml and harness; found {found}")
+            raise ValueError(f"give exactly one of {', '.join(SOURCES)}; found {found}")
         return self
+
+    @model_validator(mode="after")
+    def keys_belong_together(self) -> Self:
+        """A key that another one makes sense of does not stand alone."""
+        for key, value, metric in (("judge", self.judge, "judge"), ("pattern", self.pattern, "regex")):
+            if (value is not None) != (self.metric == metric):
+                raise ValueError(f"metric {metric} and the key {key} go together; give both or neither")
+        if self.labels is not None and self.judge is None:
+            raise ValueError("labels are for a judge; give metric judge and the key judge as well")
+        if self.variant is not None and self.questions is None and self.probes is None:
+            raise ValueError("a variant is made of questions or probes; tasks of lm-evaluation-harness have none")
+        return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def people_prefer(cls, value: Any) -> Any:
+        """What people compare has one metric."""
+        is_feedback = isinstance(value, dict) and value.get("feedback") is not None
+        return {"metric": "preferred", **value} if is_feedback else value
+
+    @field_validator("groups")
+    @classmethod
+    def columns_of_groups(cls, groups: tuple[str, ...]) -> tuple[str, ...]:
+        """Each once, and none of a question's own fields."""
+        wrong = sorted({name for name in groups if name in QUESTION_FIELDS or groups.count(name) > 1 or not name})
+        if wrong:
+            raise ValueError(f"can't be group columns, or are named twice: {', '.join(wrong)}")
+        return groups
 
 
 class EvalBlock(Block):

@@ -1,5 +1,6 @@
 """Bounds and tests as pure functions of sufficient statistics, so that another margin can be judged later."""
 
+from tunegate_core.stats.groups import Gap, gap
 from tunegate_core.stats.intervals import (
     Spread,
     arm_interval,
@@ -14,11 +15,13 @@ from tunegate_core.stats.intervals import (
 from tunegate_core.stats.planning import detectable, items_to_settle
 
 __all__ = [
+    "Gap",
     "Spread",
     "arm_interval",
     "arm_spread",
     "detectable",
     "discordant",
+    "gap",
     "items_to_settle",
     "mcnemar_midp",
     "paired_interval",

@@ -1,0 +1,65 @@
+"""A JSONL of prompts whose answers people compare: {"id": "p1", "prompt": "...", "cluster": "topic-1"}."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from eval.task import Item
+from tunegate_core.errors import DataError
+
+FIELDS = ("id", "prompt", "cluster")
+SHOWN_PROBLEMS = 20
+
+
+def read_prompts(path: Path) -> list[Item]:
+    """The prompts in order; one without a cluster is its own. Raises DataError with every problem and its line."""
+    items: list[Item] = []
+    problems: list[str] = []
+    lines: dict[str, int] = {}
+    for number, line in enumerate(_text(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        item, problem = _parse(line)
+        if item is not None and item.id in lines:
+            problem = f"id '{item.id}' is already used in line {lines[item.id]}; every id must be unique"
+        if item is None or problem:
+            problems.append(f"{path}, line {number}: {problem}")
+            continue
+        lines[item.id] = number
+        items.append(item)
+    if problems:
+        more = len(problems) - SHOWN_PROBLEMS
+        raise DataError("\n".join(problems[:SHOWN_PROBLEMS] + ([f"... and {more} more problems"] if more > 0 else [])))
+    if not items:
+        raise DataError(f"{path}: no prompts found; expected one JSON object a line")
+    return items
+
+
+def _parse(line: str) -> tuple[Item | None, str | None]:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        return None, f"not a whole JSON object ({error.msg} at column {error.colno}); is the line cut off?"
+    if not isinstance(row, dict) or not {"id", "prompt"} <= row.keys() <= set(FIELDS):
+        found = ", ".join(map(str, row)) if isinstance(row, dict) else type(row).__name__
+        return None, f"expected an object with id, prompt and, if wanted, cluster; found {found}"
+    wrong = [name for name, value in row.items() if not _is_text(value)]
+    if wrong:
+        return None, f"'{wrong[0]}' must be a text that is not empty, found {row[wrong[0]]!r}"
+    return Item(row["id"], row["prompt"], None, None, str(row.get("cluster", row["id"]))), None
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8")
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file; expected a JSONL of prompts") from error
+    except UnicodeDecodeError as error:
+        number = error.object[: error.start].count(b"\n") + 1
+        raise DataError(f"{path}, line {number}: not UTF-8 text; save the file as UTF-8") from error
+    except OSError as error:
+        raise DataError(f"{path}: can't be read: {error.strerror}") from error

@@ -1,0 +1,156 @@
+"""A question and all its choices as one row: what they share is read once, nothing is read that no score needs.
+
+A row is the prompt followed by every choice in turn. Each choice continues the positions of the prompt and sees the
+prompt and itself, no other choice; so its logits are those it would have alone. What choices begin with alike is read
+with the prompt, and what prompts of a batch begin with alike (template, system text, examples) once for the batch. The
+head is applied only where a token is scored. Rows of much the same length are padded on the right, where nothing sees
+it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from transformers.cache_utils import DynamicCache, DynamicLayer
+
+Tokens = tuple[int, ...]
+HEAD_ROWS = 512  # scored places whose logits are in memory at once: times the vocabulary, in float32
+TEST_ROWS = ((5, 3, 9, 4, 7, 2), (6, 1), (8, 8, 2))  # a prompt and two choices, for the self-test
+TOLERANCE = {"float32": 1e-3, "bfloat16": 0.25, "float16": 0.05}
+
+
+@dataclass(frozen=True)
+class Question:
+    """A prompt and its answers by request.
+
+    `row`: the tokens that are read; `common`: first tokens that all answers share, read once, behind the prompt;
+    `scored`: the places of the row whose logits are needed; `places`: for each answer, where its logits lie among them.
+    """
+
+    prompt: Tokens
+    answers: dict[int, Tokens]
+    common: int = field(init=False)
+    row: Tokens = field(init=False)
+    scored: tuple[int, ...] = field(init=False)
+    places: tuple[list[int], ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Lay out the row."""
+        answers = list(self.answers.values())
+        common = shared_length(answers)
+        start = self.prompt + answers[0][:common]
+        rests = [answer[common:-1] for answer in answers]
+        scored, places = list(range(len(self.prompt) - 1, len(start))), []
+        at = len(start)
+        for rest in rests:
+            places.append([*range(common + 1), *range(len(scored), len(scored) + len(rest))])
+            scored += range(at, at + len(rest))
+            at += len(rest)
+        values = {"common": common, "row": sum(rests, start), "scored": tuple(scored), "places": tuple(places)}
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def start(self) -> int:
+        """How many tokens all answers see."""
+        return len(self.prompt) + self.common
+
+    def segments(self) -> list[int]:
+        """0 for what all answers see, and the number of the answer for the rest of each."""
+        lengths = [max(len(answer) - self.common - 1, 0) for answer in self.answers.values()]
+        return [0] * self.start + [number for number, length in enumerate(lengths, 1) for _ in range(length)]
+
+    def positions(self) -> list[int]:
+        """Each answer goes on where the prompt ends."""
+        lengths = [max(len(answer) - self.common - 1, 0) for answer in self.answers.values()]
+        return [*range(self.start), *(self.start + at for length in lengths for at in range(length))]
+
+
+def shared_length(rows: Sequence[Tokens]) -> int:
+    """How many first tokens all rows share, leaving at least one token of each."""
+    low, high = min(rows), max(rows)
+    differing = (index for index, (a, b) in enumerate(zip(low, high, strict=False)) if a != b)
+    shortest = min(len(row) for row in rows)
+    return min(next(differing, shortest), shortest - 1)
+
+
+@torch.inference_mode()
+def read_packed(model: Any, batch: Sequence[Question]) -> list[Any]:
+    """For each question the logits at its scored places, float32, (places, vocabulary).
+
+    Shapes: B questions, L tokens of the longest row behind what all share, S tokens that all share.
+    """
+    causal, device = _causal(model), model.device
+    shared = min(shared_length([question.prompt for question in batch]), *(len(q.prompt) - 1 for q in batch))
+    shared = shared if len(batch) > 1 else 0
+    width = max(len(question.row) for question in batch) - shared
+    cache = None
+    if shared:
+        cache = DynamicCache()
+        first = torch.tensor([list(batch[0].prompt[:shared])], device=device)
+        causal.get_decoder()(input_ids=first, past_key_values=cache, use_cache=True)
+        cache.batch_select_indices(torch.zeros(len(batch), dtype=torch.long, device=device))
+    tokens_B_L = _padded([q.row[shared:] for q in batch], width, 0, device)
+    places_B_L = _padded([q.positions()[shared:] for q in batch], width, 0, device)
+    segments_B_L = _padded([q.segments()[shared:] for q in batch], width, -1, device)
+    hidden = causal.get_decoder()(
+        input_ids=tokens_B_L,
+        attention_mask=_seen(segments_B_L, shared),
+        position_ids=places_B_L,
+        past_key_values=cache,
+        use_cache=cache is not None,
+    ).last_hidden_state
+    wanted = [hidden[at, torch.tensor(q.scored, device=device) - shared] for at, q in enumerate(batch)]
+    return _heads(causal.get_output_embeddings(), wanted)
+
+
+def _heads(head: Any, wanted: Sequence[Any]) -> list[Any]:
+    """The head over all wanted places, a bounded number at once."""
+    everything = torch.cat(list(wanted))
+    logits = torch.cat([head(part).float() for part in everything.split(HEAD_ROWS)])
+    return list(logits.split([len(part) for part in wanted]))
+
+
+def _seen(segments_B_L: Any, shared: int) -> Any:
+    """Who sees whom, (B, 1, L, S + L): what came before and is of all, or of the same answer."""
+    length = segments_B_L.shape[1]
+    before = torch.ones(length, length, dtype=torch.bool, device=segments_B_L.device).tril()
+    keys, queries = segments_B_L[:, None, :], segments_B_L[:, :, None]
+    seen = before & ((keys == 0) | (keys == queries))
+    return torch.nn.functional.pad(seen, (shared, 0), value=True)[:, None]
+
+
+def _padded(rows: Sequence[Sequence[int]], width: int, filler: int, device: Any) -> Any:
+    return torch.tensor([[*row, *[filler] * (width - len(row))] for row in rows], device=device)
+
+
+def _causal(model: Any) -> Any:
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+@torch.inference_mode()
+def can_pack(model: Any) -> bool:
+    """Whether packed choices get the logits they have alone: tried on a few tokens. Models with sliding windows, state
+    spaces, logits that are scaled behind the head, or attention that takes no mask of our own, fail it."""
+    prompt, *choices = TEST_ROWS
+    answers = dict(enumerate(choices))
+    try:
+        made = _causal(model)(input_ids=torch.tensor([prompt], device=model.device), use_cache=True).past_key_values
+        if not isinstance(made, DynamicCache) or any(type(layer) is not DynamicLayer for layer in made.layers):
+            return False
+        batch = [Question(prompt, answers), Question(prompt[:4], answers)]
+        pairs = zip(batch, read_packed(model, batch), strict=True)
+        return all(_is_as_alone(model, question, logits) for question, logits in pairs)
+    except (AttributeError, TypeError, ValueError, RuntimeError, KeyError):
+        return False
+
+
+def _is_as_alone(model: Any, question: Question, packed: Any) -> bool:
+    tolerance = TOLERANCE[str(model.dtype).rpartition(".")[2]]
+    for answer, places in zip(question.answers.values(), question.places, strict=True):
+        row = torch.tensor([[*question.prompt, *answer[:-1]]], device=model.device)
+        alone = _causal(model)(input_ids=row).logits[0, len(question.prompt) - 1 :].float()
+        if not torch.allclose(packed[places], alone, atol=tolerance):
+            return False
+    return True

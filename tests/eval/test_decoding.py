@@ -1,0 +1,75 @@
+"""Answers are decoded faster than by `generate` and are the same: the harness's own generation is the oracle."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eval.model import Arms
+
+
+@pytest.fixture(scope="module")
+def arms(tiny_base: Path, tiny_adapter: Path) -> Arms:
+    return Arms(tiny_base, {"candidate": tiny_adapter}, "float32")
+
+
+def requests(until: list[str], room: int) -> list[Any]:
+    """Prompts of several lengths that begin alike, and one that does not."""
+    from lm_eval.api.instance import Instance
+
+    prompts = [f"<|user|>Which number follows {n * 111}?<|assistant|>" for n in (1, 0, 33, 9, 777, 4)] + ["No"]
+    settings = {"until": until, "do_sample": False, "temperature": 0.0, "max_gen_toks": room}
+    return [Instance("generate_until", {}, (prompt, dict(settings)), n) for n, prompt in enumerate(prompts)]
+
+
+@pytest.mark.parametrize("arm", ["candidate", "base"])
+@pytest.mark.parametrize(("until", "room"), [([], 12), (["e", " t"], 12), ([], 1)])
+def test_answers_equal_the_harness_s_own(arms: Arms, arm: Any, until: list[str], room: int) -> None:
+    from eval.quiet import quiet
+    from eval.scoring import PromptSharingLM
+
+    with quiet(), arms.on(arm) as model:
+        lm = PromptSharingLM(model, arms.tokenizer, 1)
+        asked = requests(until, room)
+        decoded = lm.generate_until(asked)
+        lm._shares = False
+        assert decoded == lm.generate_until(asked)
+    assert len(set(decoded)) > 1
+
+
+def test_a_row_leaves_when_its_answer_ends(arms: Arms, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from eval import decoding
+
+    prompts = [tuple(arms.tokenizer.encode(f"Say {n}.")) for n in range(5)]
+    with arms.on("candidate") as model:
+        free = decoding.decode(model, arms.tokenizer, prompts, decoding.Ending(8, frozenset(), ()), 4)
+        ends = frozenset({free[0][2]})
+        widths: list[int] = []
+        real = decoding._step
+
+        def counted(model: Any, tokens: torch.Tensor, *rest: Any) -> Any:
+            widths.append(tokens.shape[0])
+            return real(model, tokens, *rest)
+
+        monkeypatch.setattr(decoding, "_step", counted)
+        ended = decoding.decode(model, arms.tokenizer, prompts, decoding.Ending(8, ends, ()), 4)
+    expected = [next((a[: at + 1] for at, token in enumerate(a) if token in ends), a) for a in free]
+    assert ended == expected
+    assert widths == sorted(widths, reverse=True)
+    assert widths[-1] < widths[0] == 5
+
+
+def test_what_changes_greedy_decoding_is_left_to_the_library(arms: Arms) -> None:
+    from eval.decoding import is_greedy
+
+    greedy = {"do_sample": False, "temperature": 0.0, "until": ["x"], "max_gen_toks": 4}
+    assert is_greedy(arms.model, greedy)
+    assert not is_greedy(arms.model, {**greedy, "do_sample": True, "temperature": 0.7})
+    assert not is_greedy(arms.model, {**greedy, "num_beams": 4})
+
+    class Repeating:
+        generation_config = type("Own", (), {"to_diff_dict": lambda self: {"repetition_penalty": 1.2}})()
+
+    assert not is_greedy(Repeating(), greedy)

@@ -1,0 +1,272 @@
+"""Each page for each role, the way from waiting to promoted, and what people type shown as nothing but text."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from governance.people import DENIED
+from governance.roles import ROLES, may
+from tunegate import api_keys, users
+from tunegate.console.app import PAGES
+from tunegate.house import House
+from tunegate.recording import append, record_once, standing
+
+Visitor = Callable[..., Any]
+PASSWORD = "correct horse battery"
+PARTS = {
+    "subject": "bot@1", "alias": "bot", "seq": "0", "digest": "", "commitment": "", "key_id": "0" * 16,
+}  # fmt: skip
+EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'{{ 7*7 }}"
+ROWS = ['{"prompt": "<script>alert(1)</script>", "completion": "x"}', "<img src=x onerror=alert(1)>"]
+
+
+def address(house: House, path: str) -> str:
+    """The page's path about things that there are."""
+    planned = standing(house, "bot@1").planned
+    parts = {**PARTS, "digest": planned.policy, "commitment": with_data(house)}
+    return path.format(**parts)
+
+
+def with_data(house: House) -> str:
+    """A planned candidate, bot@6, with training rows and a source that were written to do harm."""
+    planned = standing(house, "bot@5").planned
+    rows = house.rows.put(ROWS)
+    if house.ledger.by_key("plan/6") is None:
+        counts = dict.fromkeys(
+            (
+                "read",
+                "kept",
+                "truncated",
+                "empty",
+                "over_long",
+                "duplicate",
+                "near_duplicate",
+                "overlapping_items",
+                "unsupervised",
+            ),
+            2,
+        )
+        data = {
+            "source": EVIL,
+            "rows": rows,
+            "lineage": planned.policy,
+            "counts": counts,
+            "tokens": 1,
+            "supervised_tokens": 1,
+        }
+        body = {**planned.model_dump(mode="json"), "version": 6, "run": "run-6", "data": data, "source_adapter": None}
+        with house.ledger.write() as tx:
+            append(house, tx, "bot@6", "planned", body, "plan/6")
+    return rows
+
+
+def waiting(house: House, version: int, **plan: Any) -> str:
+    """Another candidate like bot@4, which waits for an approval, with another plan."""
+    like, subject = standing(house, "bot@4"), f"bot@{version}"
+    body = {**like.planned.model_dump(mode="json"), "version": version, "run": f"run-{version}", **plan}
+    with house.ledger.write() as tx:
+        append(house, tx, subject, "planned", body, f"plan/{version}")
+    for kind in ("sealed", "examined", "judged"):
+        record_once(house, subject, kind, lambda kind=kind: like.body(kind))
+    return subject
+
+
+def verdict(house: House, subject: str) -> str:
+    return str(standing(house, subject).body("judged")["verdict"])
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_page_for_every_role(visitor: Visitor, house: House, role: str) -> None:
+    """A role opens what the table of roles says and nothing else; each no is recorded. Forms are sent empty."""
+    browser, refused = visitor(role), 0
+    token = browser.token()
+    for page in PAGES:
+        if page.right is None or page.path == "/logout":
+            continue
+        path = address(house, page.path)
+        if page.method == "GET":
+            answer = browser.get(path)
+            assert answer.status_code == 200, (path, answer.text)
+        else:
+            answer = browser.post(path, data={"csrf": token}, follow_redirects=False)
+            expected = {400, 404} if may(role, page.right) else {403}
+            assert answer.status_code in expected, (path, answer.text)
+        refused += not may(role, page.right)
+    recorded = [event.body for event in house.ledger.events(DENIED)]
+    assert len(recorded) == refused
+    assert all(body["rule"] == "role" and body["by"] == users.named(house, role).user_id for body in recorded)
+
+
+def test_nothing_is_shown_or_done_without_a_login(visitor: Visitor, house: House) -> None:
+    browser = visitor()
+    token = browser.token()
+    for page in PAGES:
+        if page.right is None:
+            continue
+        path = address(house, page.path)
+        for given in ({}, {"csrf": token, "reason": "x"}):
+            answer = browser.request(page.method, path, data=given or None, follow_redirects=False)
+            assert (answer.status_code, answer.headers["location"][:6]) == (303, "/login"), path
+
+
+def test_from_waiting_to_promoted_and_back(visitor: Visitor, house: House) -> None:
+    """Each step is recorded as done by the key of who did it, with their words."""
+    reviewer, operator = visitor("reviewer"), visitor("operator")
+    assert "bot@4" in reviewer.get("/").text
+    page = reviewer.fill("/releases/bot@4/approve", reason="looks right", verdict=verdict(house, "bot@4"))
+    assert (
+        page.url.path == "/releases/bot@4" and "approved; bot@4 is released" in page.text and "looks right" in page.text
+    )
+    for path, fields in (
+        ("promote", {"version": "bot@4", "place": "canary", "share": "12.5"}),
+        ("promote", {"version": "bot@4", "place": "champion", "share": ""}),
+        ("rollback", {}),
+        ("kill", {}),
+    ):
+        page = operator.fill(f"/routes/bot/{path}", reason=f"because {path}", **fields)
+        assert page.status_code == 200 and f"because {path}" in page.text, page.text
+    assert "Route bot is stopped" in operator.get("/").text
+    operator.fill("/routes/bot/unkill", reason="again")
+    events = house.ledger.events(subject="bot")
+    kinds = ["route-promoted", "route-promoted", "route-rolled-back", "route-killed", "route-unkilled"]
+    assert [event.kind for event in events] == kinds
+    assert {event.actor for event in events} == {users.named(house, "operator").key_id}
+    assert events[0].body["share_bp"] == 1250
+    assert standing(house, "bot@4").body("approval")["approver"] == users.named(house, "reviewer").key_id
+    assert visitor("operator").fill("/releases/bot@4/revoke", reason="harm").status_code == 200
+    assert house.registry().entries["bot@4"].state == "Revoked"
+
+
+def test_a_decision_needs_a_reason_and_the_verdict_that_was_seen(visitor: Visitor, house: House) -> None:
+    browser, seen = visitor("reviewer"), verdict(house, "bot@4")
+    for given in ({"reason": "  ", "verdict": seen}, {"reason": "x" * 2001, "verdict": seen}, {"reason": "x"}):
+        assert browser.fill("/releases/bot@4/approve", **given).status_code == 400
+    assert browser.fill("/releases/bot@4/approve", reason="x", verdict="sha256:" + "0" * 64).status_code == 400
+    assert not standing(house, "bot@4").has("approval")
+    assert browser.fill("/releases/bot@4/refuse", reason="no", verdict=seen).status_code == 200
+    assert house.registry().entries["bot@4"].state == "Refused"
+
+
+def test_who_started_a_run_does_not_approve_it(visitor: Visitor, house: House) -> None:
+    subject = waiting(house, 7, starter=users.named(house, "reviewer").key_id)
+    browser = visitor("reviewer")
+    assert subject not in browser.get("/").text
+    page = browser.get(f"/releases/{subject}").text
+    assert (
+        "you started this run" in page and f'action="/releases/{subject}/approve"' in page and ">Approve<" not in page
+    )
+    answer = browser.fill(f"/releases/{subject}/approve", reason="mine", verdict=verdict(house, subject))
+    assert answer.status_code == 403
+    assert [event.body["rule"] for event in house.ledger.events(DENIED)] == ["policy"]
+    assert not standing(house, subject).has("approval")
+
+
+def test_two_reviewers_at_once(visitor: Visitor, house: House) -> None:
+    """Both press the button at the same time, twice each: each key counts once, and one release follows."""
+    rule = standing(house, "bot@4").planned.approvals.model_dump()
+    subject = waiting(house, 8, approvals={**rule, "required": 2})
+    users.add(house, "other", ["reviewer"])
+    users.set_password(house, "other", PASSWORD)
+    browsers = [visitor(name) for name in ("reviewer", "other", "reviewer", "other")]
+    seen, tokens, codes = verdict(house, subject), [browser.token() for browser in browsers], []
+    start = threading.Barrier(len(browsers))
+
+    def press(browser: Any, token: str) -> None:
+        start.wait()
+        given = {"csrf": token, "reason": "yes", "verdict": seen}
+        codes.append(browser.post(f"/releases/{subject}/approve", data=given, follow_redirects=False).status_code)
+
+    threads = [threading.Thread(target=press, args=pair) for pair in zip(browsers, tokens, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    kinds = [event.kind for event in standing(house, subject).events]
+    assert kinds.count("approval") == 2 and kinds.count("released") == 1
+    assert codes.count(303) >= 2 and set(codes) <= {303, 400, 403}
+    assert house.ledger.verify([house.public_key]).ok
+
+
+def test_what_people_type_is_shown_as_text(visitor: Visitor, house: House) -> None:
+    with_data(house)
+    api_keys.create(house, EVIL[:199], ["infer"])
+    note = house.ledger.append("note", {"text": EVIL}, subject="<b>x</b>")
+    house.ledger.checkpoint()
+    house.run_folder("bot@6").mkdir(parents=True)
+    (house.run_folder("bot@6") / "progress.jsonl").write_text('{"step": 1, "loss": 2.5, "tokens_per_s": 9}\n{"step"')
+    house.journal("bot@6").write_text('{"at": "2026", "stage": "<script>alert(1)</script>", "done": 1, "total": 2}\n')
+    reviewer, admin = visitor("reviewer"), visitor("admin")
+    reviewer.fill("/releases/bot@4/refuse", reason=EVIL, verdict=verdict(house, "bot@4"))
+    rows = house.rows.put(ROWS)
+    paths = [
+        "/releases/bot@4", "/releases/bot@6", "/data", f"/data/{rows}", "/people", f"/ledger/{note.seq}", "/runs",
+        "/runs/bot@6", "/ledger", "/ledger?kind=note", "/records/" + standing(house, "bot@1").planned.config,
+    ]  # fmt: skip
+    queries = [
+        f"{path}?{name}={EVIL}"
+        for path, name in (
+            ("/releases", "name"),
+            ("/releases", "state"),
+            ("/ledger", "subject"),
+            ("/compare", "a"),
+            ("/login", "next"),
+        )
+    ]
+    for path in [*paths, *queries, f"/compare?a=bot@1&b={EVIL}", f"/releases/{EVIL}", f"/nowhere/{EVIL}"]:
+        text = admin.get(path).text
+        assert "<script>alert" not in text and "<img src=x" not in text and "<b>x" not in text, path
+    assert "&lt;/script&gt;" in admin.get("/releases/bot@4").text
+    assert "<script>" not in admin.get("/runs/bot@6/live.json").json()["curve"]
+
+
+ABSENT = (
+    "/releases/..%2f..%2fetc%2fpasswd", "/releases/bot@999", "/releases/bot@5/report.md", "/compare?a=bot@1&b=bot@1",
+    "/runs/..%2f..%2fkeys/live.json", "/runs/bot@1%2f..%2fx", "/routes/nothing", "/data/rows:..%2f..", "/records/%00",
+    "/records/sha256:..%2f..%2fx", "/records/sha256:" + "0" * 64, "/policies/sha256:" + "0" * 64,
+    "/ledger/-1", "/ledger/1e9", "/ledger/" + "9" * 30, "/ledger/%F0%9D%9F%97",
+)  # fmt: skip
+
+
+def test_what_is_not_there_is_not_there(visitor: Visitor) -> None:
+    browser = visitor("auditor")
+    for path in ABSENT:
+        answer = browser.get(path)
+        assert answer.status_code in (400, 404) and "Traceback" not in answer.text, path
+
+
+def test_a_list_is_asked_and_turned(visitor: Visitor) -> None:
+    browser = visitor("auditor")
+    assert [name for name in ("bot@1", "bot@2", "bot@3") if name in browser.get("/releases?verdict=FAIL").text] == [
+        "bot@2"
+    ]
+    assert "bot@5" in browser.get("/releases?state=Planned").text
+    assert "No candidate is like this" in browser.get("/releases?name=nobody").text
+    first = browser.get("/ledger").text
+    assert "/ledger/0" in first and "before=" not in first
+    assert browser.get("/ledger?kind=judged").text.count("<td>judged</td>") == 4
+
+
+def test_a_proof_is_shown_and_a_broken_one_is_not(visitor: Visitor, house: House) -> None:
+    browser = visitor("auditor")
+    assert ">proved<" in browser.get("/ledger/3").text
+    late = house.ledger.append("note", {})
+    assert "this one came after it" in browser.get(f"/ledger/{late.seq}").text
+    text = browser.get("/ledger/checkpoint.txt").text
+    assert text.startswith("tunegate/")
+
+
+def test_pages_see_what_other_processes_record(visitor: Visitor, house: House) -> None:
+    browser = visitor("auditor")
+    assert "bot@6" not in browser.get("/releases").text
+    with_data(House(house.home, house.database))
+    assert "bot@6" in browser.get("/releases").text
+    assert browser.get("/data").text.count('href="/releases/bot@6"') == 1
+
+
+def test_an_erased_row_is_shown_as_erased(visitor: Visitor, house: House) -> None:
+    rows = with_data(house)
+    house.rows.erase(rows, 0)
+    text = visitor("auditor").get(f"/data/{rows}").text
+    assert '<p class="muted">erased</p>' in text and "prompt" not in text

@@ -1,0 +1,63 @@
+"""`tunegate evaluate --suite`: a file of answers in, a report out; bad input is named."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tunegate.suites import load_suite, score_suite
+from tunegate_core.errors import BadInput
+
+Run = Callable[..., Any]
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture
+def answers(tmp_path: Path) -> Path:
+    rows = [{"id": n, "group": g, "text": "yes" if n else g} for n in range(20) for g in ("a", "b")]
+    return write(tmp_path / "answers.jsonl", rows)
+
+
+def test_the_verb_scores_a_file(home: Path, answers: Path, command: Run, value: Run) -> None:
+    told = ["evaluate", "--suite", "counterfactual", "--answers", answers, "--column", "text"]
+    report = value(home, *told)
+    assert (report["suite"], report["measured"]) == ("counterfactual", 40)
+    flips = next(f for f in report["figures"] if f["name"] == "flip rate")
+    assert flips["value"] == 5.0
+    shown = command(home, *told)
+    assert (shown.returncode, "flip rate" in shown.stdout) == (0, True)
+    assert not home.exists()  # nothing is recorded
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--suite", "counterfactual"],
+        ["bot@1", "--suite", "counterfactual", "--answers", "x"],
+        ["bot@1", "--answers", "x"],
+        ["--suite", "bqq", "--answers", "x"],
+        ["--suite", "bbq", "--answers", "nowhere.jsonl"],
+    ],
+)
+def test_what_does_not_fit_together_is_bad_input(home: Path, command: Run, arguments: list[str]) -> None:
+    done = command(home, "evaluate", *arguments)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_names_and_columns_that_do_not_exist_come_with_the_nearest(answers: Path) -> None:
+    with pytest.raises(BadInput, match=r"did you mean 'bbq'.*crows-pairs"):
+        load_suite("bqq")
+    with pytest.raises(BadInput, match=r"no column 'txt' .did you mean 'text'"):
+        score_suite("counterfactual", answers, None, "txt")
+    with pytest.raises(BadInput, match="sent_more_score"):
+        score_suite("crows-pairs", answers, None, "text")
+    with pytest.raises(BadInput, match=r"'stereo_antistereo' is missing.*give the suite's data"):
+        score_suite("crows-pairs", answers, None, None)

@@ -1,0 +1,116 @@
+"""The ledger browser: events, the newest first; one event with the proof that it is in the signed tree; stored records.
+
+The proof is checked here, and once more by the page itself in the reader's browser from the bytes alone.
+"""
+
+import json
+from typing import Any
+
+from starlette.responses import PlainTextResponse, Response
+
+from governance.ledger import Event, Ledger
+from governance.registry import KINDS
+from tunegate.console.showing import linked_json
+from tunegate.console.visit import Page, Visit
+from tunegate_core.errors import BadInput, IntegrityError, NotFound
+from tunegate_core.proof.checkpoint import verify_checkpoint
+from tunegate_core.proof.keys import parse_public_key
+
+STEP = 50
+MOST_SHOWN = 400_000  # bytes of a record that a page shows
+OTHER_KINDS = ("key-created", "api-key-created", "api-key-revoked", "access-denied")
+
+
+def events(visit: Visit) -> Response:
+    """Events of a kind or about something, the newest first."""
+    if not visit.house.has_ledger:
+        return visit.page(
+            "ledger.html", rows=[], size=0, kinds=(), asked={"kind": "", "subject": ""}, older=None, start=0
+        )
+    ledger = visit.house.existing_ledger
+    size = ledger.size()
+    asked = {"kind": visit.query("kind").strip(), "subject": visit.query("subject").strip()}
+    start = min(visit.number("before", size), size)
+    rows = ledger.events(asked["kind"] or None, asked["subject"] or None, limit=STEP + 1, before=start)
+    older = rows[STEP - 1].seq if len(rows) > STEP else None
+    return visit.page(
+        "ledger.html", rows=rows[:STEP], size=size, kinds=(*KINDS, *OTHER_KINDS), asked=asked, older=older, start=start
+    )
+
+
+def event(visit: Visit) -> Response:
+    """One event with its proof."""
+    ledger, said = visit.house.existing_ledger, visit.part("seq")
+    found = ledger.events(start=int(said), limit=1) if said.isascii() and said.isdigit() and len(said) < 16 else []
+    if not found or found[0].seq != int(said):
+        raise NotFound(f"there is no event {said[:40]}; the ledger has {ledger.size()}")
+    return visit.page(
+        "event.html",
+        event=found[0],
+        body=linked_json(found[0].body, visit.url),
+        proof=_proof(visit, ledger, found[0]),
+        size=ledger.size(),
+    )
+
+
+def checkpoint(visit: Visit) -> Response:
+    """The last signed tree head, as other tools read it."""
+    return PlainTextResponse(visit.house.existing_ledger.checkpoint())
+
+
+def record(visit: Visit) -> Response:
+    """What is stored under a digest, if it is text."""
+    digest = visit.part("digest")
+    data = visit.house.store.get(digest)
+    value, text = None, ""
+    if len(data) <= MOST_SHOWN:
+        try:
+            text = data.decode()
+            value = json.loads(text)
+        except ValueError:
+            pass  # plain text or bytes: shown as such
+    return visit.page(
+        "record.html",
+        digest=digest,
+        bytes=len(data),
+        json=linked_json(value, visit.url) if value is not None else None,
+        text=text,
+    )
+
+
+def _proof(visit: Visit, ledger: Ledger, found: Event) -> dict[str, Any]:
+    """The inclusion proof under the last signed tree head, checked here; `problem` says why there is none."""
+    public = visit.house.public_key
+    try:
+        note = ledger.checkpoint()
+        head = verify_checkpoint(note, parse_public_key(public))
+        if found.seq >= head.size:
+            return {
+                "problem": f"The last signed tree head holds {head.size} events; this one came after it.",
+                "is_bad": False,
+            }
+        path = ledger.inclusion(found.seq, head.size)
+        path.verify(found.leaf, head.root_raw)
+    except BadInput as error:
+        return {"problem": str(error), "is_bad": False}
+    except IntegrityError as error:
+        return {"problem": str(error), "is_bad": True}
+    return {
+        "problem": "",
+        "seq": found.seq,
+        "size": head.size,
+        "bytes": found.canonical().decode(),
+        "leaf": found.leaf.hex(),
+        "path": list(path.path),
+        "root": head.root,
+        "note": note,
+        "key": parse_public_key(public).hex(),
+    }
+
+
+PAGES = (
+    Page("/ledger", events),
+    Page("/ledger/checkpoint.txt", checkpoint),
+    Page("/ledger/{seq}", event),
+    Page("/records/{digest}", record),
+)

@@ -1,0 +1,59 @@
+"""The first page: what is live, what waits for me, what is wrong."""
+
+from starlette.responses import Response
+
+from tunegate.console.projection import Known
+from tunegate.console.runs import UNFINISHED
+from tunegate.console.visit import Page, Visit
+
+LATEST = 8
+
+
+def overview(visit: Visit) -> Response:
+    """Routes with what answers there, candidates that wait for a decision, and what needs somebody's eyes."""
+    known = visit.desk.projection.now()
+    entries = known.registry.entries
+    newest = [(entry, known.trails[entry.subject]) for entry in reversed(entries.values())]
+    judged = [(entry, trail) for entry, trail in newest if entry.state == "Judged"]
+    mine = visit.person.may("approve")
+    key = visit.person.key_id
+    waiting = [
+        (entry, trail) for entry, trail in judged if entry.verdict == "PASS" and not (mine and trail.is_closed_to(key))
+    ]
+    undecided = [pair for pair in judged if pair[0].verdict == "UNDECIDED"]
+    making = [entry for entry, _ in newest if entry.state in UNFINISHED]
+    routes = [state.route for state in known.registry.states.values()]
+    return visit.page(
+        "overview.html",
+        known=known,
+        mine=mine,
+        routes=routes[:LATEST],
+        waiting=waiting[:LATEST],
+        undecided=undecided[:LATEST],
+        making=making[:LATEST],
+        wrong=_wrong(visit, known),
+        counts={
+            "waiting": len(waiting),
+            "undecided": len(undecided),
+            "making": len(making),
+            "routes": len(routes),
+            "candidates": len(entries),
+        },
+    )
+
+
+def _wrong(visit: Visit, known: Known) -> list[tuple[str, str]]:
+    """Addresses and words of what somebody should look at."""
+    found = []
+    for state in known.registry.states.values():
+        alias, route = state.route.alias, state.route
+        if route.killed:
+            found.append((visit.url("routes", alias), f"Route {alias} is stopped: nothing answers"))
+        elif route.champion is None:
+            found.append((visit.url("routes", alias), f"Route {alias} has no champion: nothing answers"))
+    if known.denials:
+        found.append((visit.url("people") + "#denied", f"{len(known.denials)} actions were denied"))
+    return found[:LATEST]
+
+
+PAGES = (Page("/", overview),)

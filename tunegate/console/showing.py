@@ -1,0 +1,44 @@
+"""How values look on a page, and how what they name is followed."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from markupsafe import Markup, escape
+
+NAMED = re.compile(r"(?P<blob>(?:sha256|rows):[0-9a-f]{64})|&#34;(?P<subject>[a-z0-9][a-z0-9._-]*@[1-9][0-9]*)&#34;")
+
+
+def short(digest: str) -> str:
+    """The part of a digest that people compare."""
+    kind, _, digits = digest.rpartition(":")
+    return f"{kind}:{digits[:12]}…" if kind and len(digits) > 12 else digest
+
+
+def moment(text: str) -> str:
+    """RFC 3339 in UTC, to the second, as people read it."""
+    return f"{text[:10]} {text[11:19]} UTC"
+
+
+def percent(value: float | None, sign: str = "") -> str:
+    """A share in percent, or that there is none."""
+    return "not measured" if value is None else f"{100 * value:{sign}z.1f}"
+
+
+def basis_points(value: int) -> str:
+    """Basis points in percent."""
+    return f"{value / 100:g} %"
+
+
+def linked_json(value: Any, url: Callable[..., str]) -> Markup:
+    """JSON in which every digest and version leads to its page."""
+
+    def link(found: re.Match[str]) -> str:
+        if blob := found["blob"]:
+            target = url("data", blob) if blob.startswith("rows:") else url("records", blob)
+            return f'<a href="{target}">{blob}</a>'
+        return f'&#34;<a href="{url("releases", found["subject"])}">{found["subject"]}</a>&#34;'
+
+    text = str(escape(json.dumps(value, indent=2, ensure_ascii=False)))
+    return Markup(NAMED.sub(link, text))

@@ -1,0 +1,131 @@
+"""A candidate's life as a reader follows it: one line an event, and who decided what with which words."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from governance.ledger import Event
+from governance.lifecycle import Planned
+from tunegate.house import House
+from tunegate.recording import Standing
+from tunegate_core.errors import NotFound
+from tunegate_core.proof.keys import key_id, parse_public_key
+
+ROAD = ("planned", "trained", "sealed", "examined", "judged", "approved", "released")
+ERASED = "(erased)"
+
+
+def story(house: House, now: Standing) -> list[dict[str, Any]]:
+    """The steps in order: those that were recorded, then those that are still to come."""
+    planned = now.planned
+    told = [
+        {
+            "kind": event.kind,
+            "seq": event.seq,
+            "at": event.at,
+            "text": TELLING.get(event.kind, _nothing)(planned, event.body),
+        }
+        for event in now.events
+    ]
+    kinds = {event.kind for event in now.events}
+    if kinds & {"refused", "revoked", "retired"} or any(_is_refusal(event) for event in now.events):
+        return told
+    ahead = [kind for kind in ROAD if kind not in kinds and not (kind == "trained" and planned.source_adapter)]
+    return [*told, *({"kind": kind, "seq": None, "at": None, "text": ""} for kind in ahead)]
+
+
+def decisions(house: House, now: Standing) -> list[dict[str, Any]]:
+    """Each person's decision with key, reason and end."""
+    names = key_names(house)
+    return [
+        {
+            "seq": event.seq,
+            "at": event.at,
+            "decision": event.body.get("decision", event.kind),
+            "key": event.body.get("approver") or event.body.get("by"),
+            "person": names.get(event.body.get("approver") or event.body.get("by", "")),
+            "reason": reason_of(house, event.body.get("reason")),
+            "expires": event.body.get("expires"),
+        }
+        for event in now.events
+        if event.kind in ("approval", "revoked")
+    ]
+
+
+def reason_of(house: House, commitment: str | None) -> str | None:
+    """The words behind a commitment; None when none were given."""
+    if commitment is None:
+        return None
+    try:
+        return house.rows.get(commitment)[0] or ERASED
+    except NotFound:
+        return "(not in this store)"
+
+
+def key_names(house: House) -> Mapping[str, str]:
+    """The names under which this server keeps keys, by key id."""
+    return {
+        key_id(parse_public_key(path.read_bytes())): path.stem
+        for path in sorted(house.keys.glob("*.pub"))
+        if path.stem != "adapter-signing"
+    }
+
+
+def _is_refusal(event: Event) -> bool:
+    return event.kind == "approval" and event.body["decision"] == "refuse"
+
+
+def _nothing(planned: Planned, body: Mapping[str, Any]) -> str:
+    return ""
+
+
+def _planned(planned: Planned, body: Mapping[str, Any]) -> str:
+    items = sum(int(frozen["n"]) for frozen in planned.items.values())
+    data = (
+        f"{planned.data.counts.kept} of {planned.data.counts.read} rows to learn from"
+        if planned.data
+        else f"the adapter of {planned.source_adapter}"
+    )
+    fixed = f"Fixed before anything was known: {data}, {items} items to be judged on, the policy and its margins"
+    return f"{fixed}; attempt {planned.attempt}."
+
+
+def _trained(planned: Planned, body: Mapping[str, Any]) -> str:
+    done = body["training"]
+    loss = f"loss from {done['first_loss']:.3f} to {done['final_loss']:.3f}"
+    return f"{done['steps']} steps on {done['workers']} worker(s) in {done['precision']}; {loss}."
+
+
+def _sealed(planned: Planned, body: Mapping[str, Any]) -> str:
+    adapter = body["adapter"]
+    parameters = f"{adapter['parameters']:,} parameters"
+    return f"An adapter of rank {adapter['rank']} with {parameters}, scanned and known by its digest."
+
+
+def _examined(planned: Planned, body: Mapping[str, Any]) -> str:
+    return f"{len(body['evidence'])} piece(s) of evidence; base, champion and candidate answered the same items."
+
+
+def _judged(planned: Planned, body: Mapping[str, Any]) -> str:
+    return f"The planned policy says {body['outcome']}."
+
+
+def _approval(planned: Planned, body: Mapping[str, Any]) -> str:
+    return "A person said yes." if body["decision"] == "approve" else "A person said no."
+
+
+def _released(planned: Planned, body: Mapping[str, Any]) -> str:
+    return f"The service signed the release statement for the route {planned.route}."
+
+
+TELLING: dict[str, Callable[[Planned, Mapping[str, Any]], str]] = {
+    "planned": _planned,
+    "trained": _trained,
+    "sealed": _sealed,
+    "examined": _examined,
+    "judged": _judged,
+    "approval": _approval,
+    "approved": lambda planned, body: f"As many people agreed as the policy asks for ({planned.approvals.required}).",
+    "released": _released,
+    "refused": lambda planned, body: "The verdict is FAIL, so it ends here.",
+    "revoked": lambda planned, body: "Withdrawn by a person; it may not answer any more.",
+}
