@@ -25,6 +25,7 @@ from tunegate_core.store import Store
 
 TURN_SECONDS = 0.2
 LEAVING_SECONDS = 2.0  # until every gateway has noticed
+SILENT_SECONDS = 20.0
 DRAIN_SECONDS = 600.0  # as long as a gateway lets an answer take
 
 
@@ -140,10 +141,17 @@ class Replica:
 
 
 def drain(engine: Engine, leaving: float = LEAVING_SECONDS, most: float = DRAIN_SECONDS) -> None:
-    """Wait until an engine that nobody is sent to any more has answered what it was asked."""
+    """Wait until an engine that nobody is sent to any more has answered what it was asked.
+
+    Silence is not idleness; but an engine that says nothing for a while has hung, and is not waited for.
+    """
     time.sleep(leaving)
-    until = time.monotonic() + most
-    while engine.is_alive() and engine.in_flight() != 0 and time.monotonic() < until:
+    heard = time.monotonic()
+    until = heard + most
+    while engine.is_alive() and (left := engine.in_flight()) != 0 and time.monotonic() < until:
+        heard = heard if left is None else time.monotonic()
+        if time.monotonic() - heard > SILENT_SECONDS:
+            return
         time.sleep(TURN_SECONDS)
 
 
