@@ -48,6 +48,7 @@ class Replica:
         import ray
         from ray import serve
 
+        keep_to_loopback()
         self._settings = settings
         self._id = serve.get_replica_context().replica_tag
         self._store = Store(settings.store)
@@ -153,6 +154,20 @@ def drain(engine: Engine, leaving: float = LEAVING_SECONDS, most: float = DRAIN_
         if time.monotonic() - heard > SILENT_SECONDS:
             return
         time.sleep(TURN_SECONDS)
+
+
+def keep_to_loopback() -> None:
+    """Ray Serve opens a port for calls between deployments, at every address of the machine, and unpickles what comes
+    there. None are made here, so it opens at loopback. (Ray has no setting for it; a test looks at what listens.)
+    """
+    from ray.serve._private import replica
+
+    bind = replica.add_port_to_grpc_server
+
+    def bind_loopback(server: Any, _: str) -> Any:
+        return bind(server, "127.0.0.1:0")
+
+    replica.add_port_to_grpc_server = bind_loopback
 
 
 def routed(snapshot: Snapshot) -> list[Grant]:
