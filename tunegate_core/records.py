@@ -158,6 +158,21 @@ class ArmStatistics(Record):
     unmeasured: dict[str, int] = Field(default_factory=dict)  # reason -> items
 
 
+class Overlap(Record):
+    """Items of a task that stand in the training rows: as they are, within a row (13 words, or all of a shorter one),
+    or nearly. An item is counted under the first that fits; `rows`: training rows that were looked through."""
+
+    exact: int = Field(ge=0)
+    within: int = Field(ge=0)
+    near: int = Field(ge=0)
+    rows: int = Field(ge=0)
+
+    @property
+    def items(self) -> int:
+        """All of them."""
+        return self.exact + self.within + self.near
+
+
 class Evidence(Record):
     """What was measured for one task and metric. Sufficient statistics only; items are in `samples`.
 
@@ -176,6 +191,13 @@ class Evidence(Record):
     arms: tuple[ArmStatistics, ...]
     pairs: tuple[PairedStatistics, ...]
     samples: str
+    overlap: Overlap | None = None  # with the candidate's training rows; None: these could not be looked through
+
+    def canonical(self) -> bytes:
+        """RFC 8785 bytes; a field that is younger than the record is left out where it is None, so that evidence from
+        before keeps its digest."""
+        told = self.model_dump(mode="json")
+        return canonical_json({key: value for key, value in told.items() if key != "overlap" or value is not None})
 
 
 Outcome = Literal["PASS", "FAIL", "UNDECIDED"]

@@ -19,12 +19,12 @@ from serving import records as records_module
 from serving import sealing
 from serving.quota import Amount
 from serving.records import Records, keep
-from tunegate_core.redact import redact
 from serving.sealing import Retention, Sealer, erase, forget, record, seal, verify
 from serving.tables import Tables, feedback, metadata, requests, texts
 from tests.serving.conftest import wait_until
 from tunegate_core.errors import IntegrityError, NotFound, StoreFault
 from tunegate_core.proof.tree import leaf_hash
+from tunegate_core.redact import redact
 
 ROW = {
     "at": 1, "key_id": "k", "unit": "u",

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tunegate_core.redact import redact
 from tests.serving.conftest import SECRET, World, bearer, wait_until
 from tests.serving.fake_upstream import Fault
+from tunegate_core.redact import redact
 
 PLANTED = "PLANTED-7f3a"
 FAULTS: tuple[Fault, ...] = ("", "status", "error event", "broken", "no json")
