@@ -12,11 +12,19 @@ STEP = 50
 def policies(visit: Visit) -> Response:
     """Every policy in use, with how many candidates it judged and how."""
     known = visit.desk.projection.now()
+    found, first = list(reversed(known.policies.items())), visit.number("first")
     rows = [
         {"digest": digest, "policy": Policy.parse(visit.house.store.get(digest)), "used": used}
-        for digest, used in reversed(known.policies.items())
+        for digest, used in found[first : first + STEP]
     ]
-    return visit.page("policies.html", rows=rows[:STEP])
+    return visit.page(
+        "policies.html",
+        rows=rows,
+        first=first,
+        step=STEP,
+        total=len(found),
+        page_url=lambda at: visit.url("policies", first=at),
+    )
 
 
 def policy(visit: Visit) -> Response:

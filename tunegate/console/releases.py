@@ -135,13 +135,13 @@ def figure_rows(house: Any, verdict: Verdict | None) -> list[dict[str, Any]]:
         domain = plots.domain_of(
             _percent(edge) for figure in figures for edge in (figure.interval.low, figure.interval.high)
         )
-        blob, evidence = blobs.get((task, metric), (None, None))
+        named, evidence = blobs.get((task, metric), (None, None))
         rows = [{"figure": figure, "plot": _mark(figure.interval, domain, None)} for figure in figures]
         found.append(
             {
                 "task": task,
                 "metric": metric,
-                "blob": blob,
+                "blob": named,
                 "evidence": evidence,
                 "rows": rows,
                 "axis": plots.axis(domain),
