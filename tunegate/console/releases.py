@@ -16,7 +16,19 @@ from tunegate_core.errors import BadInput
 from tunegate_core.records import Verdict
 
 STEP = 50
-STATES = ("Planned", "Trained", "Sealed", "Examined", "Judged", "Approved", "Released", "Refused", "Retired", "Revoked")
+STATES = (
+    "Planned",
+    "Trained",
+    "Sealed",
+    "Examined",
+    "Judged",
+    "Approved",
+    "Released",
+    "Refused",
+    "Retired",
+    "Revoked",
+    "Withdrawn",
+)
 OUTCOMES = ("PASS", "FAIL", "UNDECIDED")
 
 

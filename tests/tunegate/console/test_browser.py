@@ -23,7 +23,7 @@ PASSWORD = "correct horse battery"
 SERIOUS = ("serious", "critical")
 PAGES = (
     "/", "/releases", "/releases/bot@1", "/compare?a=bot@1&b=bot@2", "/routes", "/routes/bot", "/runs", "/data",
-    "/policies", "/ledger", "/ledger/3", "/people", "/nowhere",
+    "/policies", "/annotate", "/ledger", "/ledger/3", "/people", "/nowhere",
 )  # fmt: skip
 
 
