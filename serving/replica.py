@@ -146,7 +146,8 @@ def drain(engine: Engine, leaving: float = LEAVING_SECONDS, most: float = DRAIN_
 
     Silence is not idleness; but an engine that says nothing for a while has hung, and is not waited for.
     """
-    time.sleep(leaving)
+    if engine.is_alive():
+        time.sleep(leaving)
     heard = time.monotonic()
     until = heard + most
     while engine.is_alive() and (left := engine.in_flight()) != 0 and time.monotonic() < until:
