@@ -163,7 +163,7 @@ def keep_to_loopback() -> None:
     """
     from ray.serve._private import replica
 
-    bind = replica.add_port_to_grpc_server
+    bind: Any = replica.add_port_to_grpc_server
 
     def bind_loopback(server: Any, _: str) -> Any:
         return bind(server, "127.0.0.1:0")
