@@ -127,7 +127,8 @@ def test_a_killed_examination_goes_on_where_it_was(bench: Bench, monkeypatch: py
 def test_an_evaluation_killed_half_way_scores_no_batch_twice(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     from eval.scoring import PromptSharingLM
 
-    real, scored = PromptSharingLM._score, []
+    real = PromptSharingLM._score
+    scored: list[Any] = []
 
     def dying(lm: Any, batch: Any) -> Any:
         if len(scored) == deaths[0]:
