@@ -14,6 +14,7 @@ import typer
 from tunegate import (
     console_verbs,
     data_verbs,
+    explain_verbs,
     feedback_verbs,
     key_verbs,
     policy_verbs,
@@ -54,6 +55,7 @@ app.add_typer(user_verbs.verbs, name="users")
 app.add_typer(policy_verbs.verbs, name="policy")
 app.add_typer(witness_verbs.verbs, name="witness")
 app.add_typer(feedback_verbs.verbs, name="feedback")
+app.add_typer(explain_verbs.verbs)
 app.add_typer(route_verbs.verbs)
 app.add_typer(serve_verbs.verbs)
 app.add_typer(data_verbs.verbs)

@@ -31,7 +31,7 @@ VERBS: Mapping[str, Action | None] = {
     "policy test": "view", "policy list": "view", "policy propose": "propose-policy",
     "policy approve": "approve-policy",
     "feedback import": "annotate", "feedback list": "view", "feedback agreement": "view", "feedback export": "train",
-    "feedback send": "publish",
+    "feedback send": "publish", "explain": "view",
 }  # fmt: skip
 
 
