@@ -224,20 +224,28 @@ def replay(events: Iterable[LifecycleEvent]) -> AnyState:
     at: str | None = None
     subjects: set[str | None] = set()
     for event in events:
-        arrow = ARROWS.get(event.kind)
-        if arrow is None:
-            raise IntegrityError(f"'{event.kind}' is no event of a candidate's life")
         subjects.add(event.subject)
         if len(subjects) > 1:
             raise IntegrityError(f"these are events of several candidates: {sorted(map(str, subjects))}")
         at = event.at if at is None else latest([at, event.at])
-        try:
-            state = arrow(state, _Then(event.kind, event.subject, at, event.body))
-        except (ValidationError, TypeError) as error:  # TypeError: the body names what only the arrow may set
-            raise IntegrityError(f"{event.subject}: '{event.kind}' does not hold what it must: {error}") from error
+        state = follow(state, event, at)
     if state is None:
         raise IntegrityError("no events to replay")
     return state
+
+
+def follow(state: AnyState | None, event: LifecycleEvent, at: str) -> AnyState:
+    """The state after one more event of a candidate. `at`: the latest time of its events, this one included (RFC 3339).
+
+    Raises what `replay` does.
+    """
+    arrow = ARROWS.get(event.kind)
+    if arrow is None:
+        raise IntegrityError(f"'{event.kind}' is no event of a candidate's life")
+    try:
+        return arrow(state, _Then(event.kind, event.subject, at, event.body))
+    except (ValidationError, TypeError) as error:  # TypeError: the body names what only the arrow may set
+        raise IntegrityError(f"{event.subject}: '{event.kind}' does not hold what it must: {error}") from error
 
 
 def plan(state: AnyState | None, event: LifecycleEvent) -> Planned:

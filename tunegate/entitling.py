@@ -1,16 +1,18 @@
-"""Whether every recorded decision was somebody's to make: their key counted then, and they had the role asked for.
+"""Whether every candidate's events follow from one another, and every recorded decision was somebody's to make.
 
-Recording checks the same. This looks again with nothing but the events in hand, so that a decision which somebody put
-into the ledger past that check is found.
+Somebody's to make: their key counted then, and they had the role asked for. Recording checks the same. This looks again
+with nothing but the events in hand, so that what somebody put into the ledger past that check is found.
 """
 
 from collections.abc import Iterator
 from typing import Any
 
 from governance.ledger import Event, Problem
+from governance.lifecycle import ARROWS, AnyState, follow
 from governance.people import People
 from governance.policies import APPROVED
-from tunegate_core.errors import IntegrityError
+from tunegate_core.errors import IntegrityError, TunegateError
+from tunegate_core.proof.approval import latest
 
 
 class Entitled:
@@ -20,6 +22,7 @@ class Entitled:
         self._people = People()
         self._rules: dict[str, dict[str, Any]] = {}
         self._outcomes: dict[str, str] = {}
+        self._lives: dict[str, tuple[AnyState, str]] = {}
 
     def look(self, event: Event) -> Iterator[Problem]:
         """Take one event; what is wrong with who decided it."""
@@ -29,6 +32,8 @@ class Entitled:
         except IntegrityError as error:
             yield Problem(where=where, what=str(error), first=event.seq, last=event.seq)
         subject = str(event.subject)
+        if event.kind in ARROWS:
+            yield from self._live(event, subject, where)
         if event.kind == "planned":
             self._rules[subject] = event.body.get("approvals") or {}
         elif event.kind == "judged":
@@ -37,6 +42,15 @@ class Entitled:
             objection = self._objection(event, subject)
             if objection is not None:
                 yield Problem(where=where, what=f"it does not count: {objection}", first=event.seq, last=event.seq)
+
+    def _live(self, event: Event, subject: str, where: str) -> Iterator[Problem]:
+        """The candidate's next state; an event that does not follow is told, and leaves the state as it was."""
+        state, before = self._lives.get(subject, (None, event.at))
+        try:
+            at = latest([before, event.at])
+            self._lives[subject] = follow(state, event, at), at
+        except TunegateError as error:
+            yield Problem(where=where, what=str(error), first=event.seq, last=event.seq)
 
     def _objection(self, event: Event, subject: str) -> str | None:
         approver, decision = str(event.body.get("approver")), str(event.body.get("decision"))
