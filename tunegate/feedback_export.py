@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from eval.feedback.pairs import Pair, pairs
+from eval.feedback.pairs import pairs
 from tunegate.feedback import recorded
 from tunegate.house import House
 from tunegate.planning import recall_tasks
 from tunegate.recording import standing
 from tunegate_core.canonical import digest
 from tunegate_core.errors import BadInput, TunegateError
+from tunegate_core.overlap import ItemIndex
 
 TESTED = "shares text with an evaluation item"
 EXPORTED = "feedback-exported"
@@ -20,14 +21,12 @@ EXPORTED = "feedback-exported"
 def export(house: House, out: Path) -> dict[str, Any]:
     """Write a JSONL of preference pairs, and record its digest. Raises BadInput when nothing may be exported, or when
     the items of a plan can't be read: then nobody can say that none of them is among the pairs."""
-    from finetune.duplicates import ItemIndex
-
     if out.exists():
         raise BadInput(f"{out} exists; expected a new file")
     said = recorded(house)
     found, left_out = pairs(said.standing())
     tested = ItemIndex(item_texts(house))
-    kept = [pair for pair in found if not tested.is_in(_as_row(pair))]
+    kept = [pair for pair in found if not any(tested.is_in(text) for text in (pair.prompt, pair.chosen, pair.rejected))]
     if len(kept) < len(found):
         left_out[TESTED] += len(found) - len(kept)
     if not kept:
@@ -57,10 +56,3 @@ def item_texts(house: House) -> Iterator[str]:
             ) from error
         seen |= {item.digest for item in frozen}
         yield from (text for item in frozen for text in item.texts)
-
-
-def _as_row(pair: Pair) -> Any:
-    from finetune.data import Part, Row
-
-    told = (("user", pair.prompt), ("assistant", pair.chosen), ("assistant", pair.rejected))
-    return Row(0, None, "chat", tuple(Part(role, text) for role, text in told), "")

@@ -193,7 +193,9 @@ def test_the_gateways_table_is_read_from_where_it_was_left(house: House) -> None
     kept = Tables(house.home / "serving" / "requests.sqlite")
     asked = keep(1, {"prompt": "why?", "answer": "because"}, str)
     better = keep(1, {"correction": "therefore", "comment": "wrong word"}, str)
-    request: dict[str, Any] = {column.name: 0 for column in tables.requests.c if not column.nullable and column.name != "seq"}
+    request: dict[str, Any] = {
+        column.name: 0 for column in tables.requests.c if not column.nullable and column.name != "seq"
+    }
     request |= {"id": "req-1", "key_id": "tg_key", "version": "bot@1", "text": asked.hash}
     row = {"request": "req-1", "at": 1_700_000_000_000, "key_id": "tg_key", "thumb": None, "rating": None, "text": None}
     with kept.writing() as connection:

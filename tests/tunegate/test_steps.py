@@ -45,6 +45,7 @@ def test_what_training_takes_for_auto_is_what_is_measured_in(
     monkeypatch.setattr("eval.examine.examine", examined)
     monkeypatch.setattr("eval.items.freeze", lambda tasks: ())
     monkeypatch.setattr(steps, "recall_tasks", lambda *_: (TaskBlock(name="facts", questions="facts.jsonl"),))
+    monkeypatch.setattr(steps, "training_rows", lambda *_: None)
     steps.examine(told.house, planned)
     assert asked == [precision]
 
