@@ -284,3 +284,20 @@ def test_log_probabilities_tell_the_adapter_from_the_base(tiny_base: Path, tiny_
     plain, adapted = (log_probabilities(tiny_base, adapter, asked) for adapter in (None, tiny_adapter))
     assert all(value < 0 for value in plain + adapted)
     assert plain != adapted
+
+
+def test_evidence_by_group_counts_the_same_items(bench: Bench, questions: Callable[..., Path]) -> None:
+    told = [{**row, "plan": "home" if n % 3 else "farm"} for n, row in enumerate(CHOICES)]
+    block = TaskBlock(name="facts", questions=str(questions(told, "grouped.jsonl")), groups=("plan",))
+    found = bench(tasks=[block], items=freeze([block]))[0]
+    assert [(group.column, group.value, group.n) for group in found.groups] == [
+        ("plan", "farm", 3),
+        ("plan", "home", 6),
+    ]
+    rows = {row["id"]: row["arms"] for row in json.loads(bench.store.get(found.samples))["items"]}
+    for group in found.groups:
+        own = [rows[row["id"]] for row in told if row["plan"] == group.value]
+        for arm in group.arms:
+            assert sum(total for _, total, _ in arm.clusters) == sum(arms[arm.arm]["score"] for arms in own)
+        assert sum(cluster.n for cluster in group.pairs[0].clusters) == group.n
+    assert Evidence.parse(found.canonical()) == found
