@@ -36,7 +36,7 @@ class Trail:
     @property
     def given(self) -> int:
         """How many approved."""
-        return len(set(self.by))
+        return len(self.by)
 
     def is_closed_to(self, key: str | None) -> bool:
         """Whether an approval with this key would be refused."""
@@ -95,8 +95,9 @@ class Known:
             self._plan(event, trail)
         elif event.kind == "judged":
             trail.by = []
-        elif event.kind == "approval" and event.body["decision"] == "approve":
-            trail.by.append(event.body["approver"])
+        elif event.kind == "approval":
+            trail.by = [key for key in trail.by if key != event.body["approver"]]
+            trail.by += [event.body["approver"]] if event.body["decision"] == "approve" else []
 
     def _plan(self, event: Event, trail: Trail) -> None:
         body, subject = event.body, str(event.subject)
