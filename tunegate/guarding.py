@@ -22,7 +22,7 @@ VERBS: Mapping[str, Action | None] = {
     "trace": "view", "erase": "erase",
     "ledger verify": "view", "ledger checkpoint": "view", "ledger prove": "export", "export": "export",
     "promote": "promote", "rollback": "rollback", "kill": "kill", "unkill": "unkill", "publish": "publish",
-    "console": "serve", "serve": "serve", "gateway": "serve", "backup": "keep", "gc": "keep",
+    "console": "view", "serve": "serve", "gateway": "serve", "backup": "keep", "gc": "keep",
     "keys create": "keys", "keys list": "view", "keys rotate": "keys", "keys revoke": "keys", "keys export": "view",
     "users add": "users", "users list": "view", "users roles": "users", "users disable": "users",
     "users password": "users",
