@@ -18,7 +18,7 @@ VERBS: Mapping[str, Action | None] = {
     "init": OPEN, "check": OPEN, "doctor": OPEN, "schema": OPEN, "verify-bundle": OPEN, "restore": OPEN,
     "release": "train", "train": "train", "evaluate": "train",
     "approve": "approve", "refuse": "refuse", "recall": "recall", "revoke": "revoke",
-    "list": "view", "show": "view", "compare": "view", "report": "view", "routes": "view",
+    "list": "view", "show": "view", "compare": "view", "report": "view", "document": "view", "routes": "view",
     "trace": "view", "erase": "erase",
     "ledger verify": "view", "ledger checkpoint": "view", "ledger prove": "export", "export": "export",
     "promote": "promote", "rollback": "rollback", "kill": "kill", "unkill": "unkill", "publish": "publish",

@@ -6,7 +6,7 @@ from markupsafe import Markup
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 from governance.registry import Entry
-from tunegate import reading
+from tunegate import documenting, reading
 from tunegate.console import plots
 from tunegate.console.deciding import choice
 from tunegate.console.groups import group_tables
@@ -85,7 +85,9 @@ def report(visit: Visit) -> Response:
     """The report as Markdown, made from the records now."""
     subject = visit.part("subject")
     visit.desk.projection.now().entry(subject)
-    return PlainTextResponse(reading.report(visit.house, subject), media_type="text/markdown; charset=utf-8")
+    return PlainTextResponse(
+        documenting.report(visit.house, subject, "markdown"), media_type="text/markdown; charset=utf-8"
+    )
 
 
 def fairness(visit: Visit) -> Response:
