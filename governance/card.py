@@ -10,7 +10,15 @@ from collections.abc import Sequence
 from governance.lifecycle import Planned
 from governance.policy import Policy
 from tunegate_core.proof.approval import SignedDecision
-from tunegate_core.records import AdapterRecord, ArmStatistics, Evidence, Interval, PairedStatistics, Verdict
+from tunegate_core.records import (
+    AdapterRecord,
+    ArmStatistics,
+    Evidence,
+    GroupStatistics,
+    Interval,
+    PairedStatistics,
+    Verdict,
+)
 from tunegate_core.stats import arm_interval, mcnemar_midp, paired_interval
 from tunegate_core.stats.intervals import discordant
 
@@ -47,6 +55,15 @@ Scores in percent; differences (candidate minus reference) in points; each with 
 {% endfor %}
 McNemar's mid-p takes every item as independent. It is shown for comparison and decides nothing.
 
+{% if groups -%}
+## By group
+
+| task | groups | group | candidate against | difference | bounds | n | clusters |
+|---|---|---|---|---|---|---|---|
+{% for row in groups -%}
+| {{ row | map("cell") | join(" | ") }} |
+{% endfor %}
+{% endif -%}
 ## Who decided
 
 {% for given in decisions -%}
@@ -99,6 +116,7 @@ def render_report(
         percent=f"{100 * CONFIDENCE:g}",
         scores=[_score(item, arm) for item in evidence for arm in item.arms],
         differences=[_difference(item, pair) for item in evidence for pair in item.pairs],
+        groups=[_group(item, group, pair) for item in evidence for group in item.groups for pair in group.pairs],
         state=state.lower(),
         overridden=verdict.outcome == "UNDECIDED" and statement is not None,
         words={"approve": "approved", "refuse": "refused", "recall": "recalled"},
@@ -128,6 +146,12 @@ def _difference(evidence: Evidence, pair: PairedStatistics) -> list[str]:
         return [*where, *figures, "", "", ""]
     gain, loss = (int(count) for count in discordant(pair.clusters))
     return [*where, *figures, str(gain), str(loss), f"{mcnemar_midp(gain, loss):.3g}"]
+
+
+def _group(evidence: Evidence, group: GroupStatistics, pair: PairedStatistics) -> list[str]:
+    interval = paired_interval(pair, evidence.scale, CONFIDENCE)
+    where = [evidence.task, group.column, group.value, pair.reference]
+    return [*where, _figure(interval.value, "+"), _span(interval.low, interval.high, "+"), *_size(interval)]
 
 
 def _size(interval: Interval) -> list[str]:

@@ -11,7 +11,15 @@ from governance.judge import judge
 from governance.lifecycle import Planned
 from governance.policy import ApprovalRule, Policy
 from tunegate_core.proof.approval import SignedDecision
-from tunegate_core.records import AdapterRecord, ArmStatistics, BaseModelRecord, Cluster, Evidence, PairedStatistics
+from tunegate_core.records import (
+    AdapterRecord,
+    ArmStatistics,
+    BaseModelRecord,
+    Cluster,
+    Evidence,
+    GroupStatistics,
+    PairedStatistics,
+)
 
 
 def digest(letter: str) -> str:
@@ -172,3 +180,16 @@ def test_no_text_leaves_its_cell(text: str) -> None:
     assert "\n" not in shown
     assert "|" not in shown.replace("\\\\", "").replace("\\|", "")
     assert "<" not in shown.replace("\\\\", "").replace("\\<", "")
+
+
+def test_groups_have_a_table_of_their_own() -> None:
+    found = evidence(40, 5, 55)
+    assert "## By group" not in report(found)
+    group = GroupStatistics(
+        column="plan", value="far|m", n=100, clusters=tuple(range(100)), arms=found.arms, pairs=found.pairs
+    )
+    text = report(found.model_copy(update={"groups": (group,)}))
+    row = next(line for line in text.splitlines() if "far" in line)
+    assert row.count(" | ") == 7
+    assert r"far\|m" in row and "+35.0" in row
+    assert "\n\n\n" not in text
