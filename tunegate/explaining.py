@@ -31,7 +31,7 @@ def explain(house: House, subject: str, prompt: str) -> dict[str, Any]:
 
 
 def nearest(text: str, rows: Sequence[str | None]) -> list[dict[str, Any]]:
-    """The rows that read most alike: cosine of TF-IDF weights over words (scikit-learn). Erased ones are left out."""
+    """The rows that read most alike: cosine of TF-IDF weights over words (scikit-learn), without erased ones."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     kept = [(number, row) for number, row in enumerate(rows) if row is not None]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from eval.feedback.pairs import pairs
+from eval.feedback.pairs import Pair, pairs
 from tunegate.feedback import recorded
 from tunegate.house import House
 from tunegate.planning import recall_tasks
@@ -26,7 +26,7 @@ def export(house: House, out: Path) -> dict[str, Any]:
     said = recorded(house)
     found, left_out = pairs(said.standing())
     tested = ItemIndex(item_texts(house))
-    kept = [pair for pair in found if not any(tested.is_in(text) for text in (pair.prompt, pair.chosen, pair.rejected))]
+    kept = [pair for pair in found if not _is_tested(pair, tested)]
     if len(kept) < len(found):
         left_out[TESTED] += len(found) - len(kept)
     if not kept:
@@ -56,3 +56,8 @@ def item_texts(house: House) -> Iterator[str]:
             ) from error
         seen |= {item.digest for item in frozen}
         yield from (text for item in frozen for text in item.texts)
+
+
+def _is_tested(pair: Pair, tested: ItemIndex) -> bool:
+    """Whether a part of the pair holds an item, or nearly is one."""
+    return any(tested.is_in(text) or tested.near(text) for text in (pair.prompt, pair.chosen, pair.rejected))
