@@ -5,8 +5,8 @@
 Same base, adapters, items, prompts, precision and process count. The harness runs the candidate at the batch size that
 is quickest for it on a part of the items. Loading the model is left out for both: the harness is timed from its first
 request on, Tunegate from the first item of the first arm to finished evidence, files written. Each run has a process
-of its own, so that its largest resident set is its own; CPU seconds stand beside wall seconds, because they say more on a
-machine that is shared. Multiple choice: HellaSwag. Generation: GSM8K's questions, at most 64 tokens an answer.
+of its own, so that its largest resident set is its own; CPU seconds stand beside wall seconds, because they say more
+on a machine that is shared. Multiple choice: HellaSwag. Generation: GSM8K's questions, at most 64 tokens an answer.
 """
 
 import argparse

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+from eval.contamination import overlap_with
 from eval.grouping import group_statistics
 from eval.items import ItemSet, reopen
 from eval.model import Arms, Precision, chat_template, device_name
@@ -85,12 +86,14 @@ def examine(  # noqa: PLR0913 - the contract with the release: each is a record 
     batch_size: int,
     precision: Precision,
     progress: Progress,
+    training: Sequence[str] | None = None,
 ) -> tuple[Evidence, ...]:
     """Score every arm on every task; put the per-item records into the store; return one Evidence per task.
 
     `items` are those frozen in the plan; `arms` gives the adapter folder of each arm, None for the bare base;
-    `batch_size` is in questions. Raises IntegrityError when items changed since they were planned or arms were not
-    asked the same, BadInput when an adapter does not fit, ResourcesUnavailable when memory runs out.
+    `batch_size` is in questions; `training` the candidate's training rows, None where they can't be had. Raises
+    IntegrityError when items changed since they were planned or arms were not asked the same, BadInput when an adapter
+    does not fit, ResourcesUnavailable when memory runs out.
     """
     planned = {item.task: item for item in items}
     if "candidate" not in arms or set(arms) != set(subjects):
@@ -101,7 +104,11 @@ def examine(  # noqa: PLR0913 - the contract with the release: each is a record 
     ordered: dict[Arm, Path | None] = {arm: arms[arm] for arm in ORDER if arm in arms}
     bench = Bench(base_folder, base_tree, ordered, subjects, cache, batch_size, precision, progress)
     runs = _score(bench, opened)
-    return tuple(_evidence(bench, task, runs[task.block.name], store) for task in opened)
+    found = (_evidence(bench, task, runs[task.block.name], store) for task in opened)
+    return tuple(
+        evidence.model_copy(update={"overlap": overlap_with([item.text for item in task.items], training)})
+        for evidence, task in zip(found, opened, strict=True)
+    )
 
 
 def _score(bench: Bench, opened: Sequence[OpenTask]) -> dict[str, dict[Arm, ArmRun]]:

@@ -4,6 +4,7 @@ Answers are rows that were joined with the suite's data beforehand (`eval.answer
 figure that has nothing under it has no value, and every row without a readable answer is counted by its reason.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,6 +99,21 @@ def share(name: str, hits: Iterable[tuple[str, bool]], where: Mapping[str, str] 
         name=name, where=dict(where or {}), value=100 * yes / n if n else None, low=_percent(found.low),
         high=_percent(found.high), n=n, clusters=len(clusters), method=found.method if n else "not measured",
         counts={"yes": yes},
+    )  # fmt: skip
+
+
+def difference(name: str, first: SuiteFigure, second: SuiteFigure, where: Mapping[str, str]) -> SuiteFigure:
+    """The first percentage minus the second, in points, of rows that share no cluster: Newcombe's interval from both
+    (Newcombe 1998, Statistics in Medicine 17:873, method 10)."""
+    parts = (first.value, first.low, first.high, second.value, second.low, second.high)
+    n, clusters = first.n + second.n, first.clusters + second.clusters
+    a, a_low, a_high, b, b_low, b_high = (float("nan") if part is None else part for part in parts)
+    low, high = math.hypot(a - a_low, b_high - b), math.hypot(a_high - a, b - b_low)
+    is_measured = math.isfinite(low + high)
+    return SuiteFigure(
+        name=name, where=dict(where), unit="points", value=a - b if is_measured else None,
+        low=a - b - low if is_measured else None, high=a - b + high if is_measured else None, n=n, clusters=clusters,
+        method=f"Newcombe of {first.method}" if is_measured else "not measured",
     )  # fmt: skip
 
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from finetune.data import Row, form, read_source
-from finetune.duplicates import ItemIndex, exact_duplicates, near_duplicates
+from finetune.duplicates import exact_duplicates, near_duplicates
 from finetune.render import Encoded, Renderer
 from tunegate_core.config import DataBlock
 from tunegate_core.errors import BadInput, DataError
+from tunegate_core.overlap import ItemIndex
 from tunegate_core.ports import Progress
 from tunegate_core.records import DatasetRecord, RowCounts
 from tunegate_core.rows import Rows
@@ -111,7 +112,7 @@ def _drop_overlapping(fates: list[_Fate], item_texts: Sequence[str]) -> None:
     """What is asked in the evaluation must not be learnt, or the answer to it proves nothing."""
     index = ItemIndex(item_texts)
     for fate in fates:
-        if fate.kept and index.is_in(fate.row):
+        if fate.kept and any(index.is_in(part.text) for part in fate.row.parts):  # system prompts too
             fate.reason = "overlapping_items"
 
 

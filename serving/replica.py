@@ -25,6 +25,7 @@ from tunegate_core.store import Store
 
 TURN_SECONDS = 0.2
 LEAVING_SECONDS = 2.0  # until every gateway has noticed
+SILENT_SECONDS = 20.0
 DRAIN_SECONDS = 600.0  # as long as a gateway lets an answer take
 
 
@@ -47,6 +48,7 @@ class Replica:
         import ray
         from ray import serve
 
+        keep_to_loopback()
         self._settings = settings
         self._id = serve.get_replica_context().replica_tag
         self._store = Store(settings.store)
@@ -140,11 +142,32 @@ class Replica:
 
 
 def drain(engine: Engine, leaving: float = LEAVING_SECONDS, most: float = DRAIN_SECONDS) -> None:
-    """Wait until an engine that nobody is sent to any more has answered what it was asked."""
+    """Wait until an engine that nobody is sent to any more has answered what it was asked.
+
+    Silence is not idleness; but an engine that says nothing for a while has hung, and is not waited for.
+    """
     time.sleep(leaving)
-    until = time.monotonic() + most
-    while engine.is_alive() and engine.in_flight() != 0 and time.monotonic() < until:
+    heard = time.monotonic()
+    until = heard + most
+    while engine.is_alive() and (left := engine.in_flight()) != 0 and time.monotonic() < until:
+        heard = heard if left is None else time.monotonic()
+        if time.monotonic() - heard > SILENT_SECONDS:
+            return
         time.sleep(TURN_SECONDS)
+
+
+def keep_to_loopback() -> None:
+    """Ray Serve opens a port for calls between deployments, at every address of the machine, and unpickles what comes
+    there. None are made here, so it opens at loopback. (Ray has no setting for it; a test looks at what listens.)
+    """
+    from ray.serve._private import replica
+
+    bind = replica.add_port_to_grpc_server
+
+    def bind_loopback(server: Any, _: str) -> Any:
+        return bind(server, "127.0.0.1:0")
+
+    replica.add_port_to_grpc_server = bind_loopback
 
 
 def routed(snapshot: Snapshot) -> list[Grant]:

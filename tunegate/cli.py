@@ -189,11 +189,12 @@ def compare(a: Version, b: Annotated[str, typer.Argument(metavar="NAME@M")], as_
 def report(
     version: Version,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="The file to write; printed when not given.")] = None,
+    fairness: Annotated[bool, typer.Option("--fairness", help="By group instead, as one HTML page.")] = False,
 ) -> None:
     """Write the report of a judged candidate (Markdown): verdict, reasons, figures, decisions, lineage."""
-    from tunegate.reading import report as run
+    from tunegate import reading
 
-    text = run(House.from_environment(), version)
+    text = (reading.fairness if fairness else reading.report)(House.from_environment(), version)
     if out is None:
         typer.echo(text, nl=False)
     else:

@@ -102,6 +102,31 @@ def report(house: House, subject: str) -> str:
     )
 
 
+def fairness(house: House, subject: str) -> str:
+    """The fairness report of a judged candidate as one HTML page, with the other judged candidates of its route.
+
+    Raises BadInput when there is no verdict yet.
+    """
+    from governance.fairness import Earlier, fairness_of, render_fairness
+    from governance.policy import Policy
+
+    now, store = standing(house, subject), house.store
+    verdict = Verdict.parse(store.get(now.body("judged")["verdict"]))
+    others = [
+        Earlier(entry.subject, _evidence(house, standing(house, entry.subject)))
+        for entry in house.registry().entries.values()
+        if entry.route == now.planned.route and entry.verdict is not None
+    ]
+    policy = Policy.parse(store.get(now.planned.policy))
+    margins = {float(check["margin"]) for check in policy.checks if check["kind"] == "group-non-inferior"}
+    found = fairness_of(_evidence(house, now), others)
+    return render_fairness(subject, verdict, found, margins.pop() if len(margins) == 1 else None)
+
+
+def _evidence(house: House, now: Standing) -> list[Evidence]:
+    return [Evidence.parse(house.store.get(blob)) for blob in now.body("examined")["evidence"]]
+
+
 def _figures(verdict: Verdict | None) -> list[dict[str, Any]]:
     """Each arm's score with its interval, as numbers and as text."""
     found = []

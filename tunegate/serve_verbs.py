@@ -57,6 +57,7 @@ def gateway(
 
 def _say_where(house: House, host: str, port: int, dev: bool) -> None:
     views.say(f"endpoint: http://{host}:{port}/v1 (ready when /readyz says so)")
+    views.say(f"console: http://localhost:{port}/console/ (for who comes from this machine)")
     if dev:
         from tunegate.api_keys import create
 

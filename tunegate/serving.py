@@ -25,6 +25,7 @@ from serving.settings import CanarySettings, GatewaySettings
 from serving.static import StaticUpstreams
 from serving.told import LangfuseSettings, TelemetrySettings
 from tunegate.canaries import status_file
+from tunegate.console.app import build_console
 from tunegate.house import House
 from tunegate.publishing import publish, snapshot_file
 from tunegate.steering import Steering
@@ -35,6 +36,7 @@ from tunegate_core.snapshot import Grant, Snapshot
 
 CONFIRM_SECONDS = 5.0
 DEFAULT_RATE = "default"
+CONSOLE = "/console"
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +80,9 @@ def gateway_settings(house: House, endpoint: Endpoint, exchange: Exchange, is_vl
 
 
 def _run(house: House, endpoint: Endpoint, exchange: Exchange, host: str, port: int, is_vllm: bool) -> None:
-    server = gateway_server(build_gateway(gateway_settings(house, endpoint, exchange, is_vllm)), host, port)
+    app = build_gateway(gateway_settings(house, endpoint, exchange, is_vllm))
+    app.mount(CONSOLE, build_console(house))  # answers to this machine's own names only
+    server = gateway_server(app, host, port)
     # uvicorn ends in order, then raises the signal that it was ended by.
     with _confirming(house), contextlib.suppress(KeyboardInterrupt, SystemExit):
         server.run()

@@ -97,6 +97,7 @@ def examine(house: House, planned: Planned) -> None:
             json.loads(house.store.get(planned.config))["eval"]["batch_size"],
             precision,
             house.progress,
+            training_rows(house, planned),
         )
         return {"evidence": [house.store.put(item.canonical()) for item in evidence]}
 
@@ -158,6 +159,18 @@ def publish(house: House, planned: Planned) -> None:
 
     record_once(house, planned.subject, "released", work)
     publish_snapshot(house)
+
+
+def training_rows(house: House, planned: Planned) -> list[str] | None:
+    """The rows that the candidate learnt from, as they were read; None where one of them is erased or none is known."""
+    source = planned if planned.source_adapter is None else standing(house, planned.source_adapter).planned
+    if source.data is None:
+        return None
+    lineage = json.loads(house.store.get(source.data.lineage))
+    kept = [entry["row"] for entry in lineage if entry["status"] != "dropped"]
+    texts = house.rows.get(source.data.rows)
+    found = [text for text in (texts[row] for row in kept) if text is not None]
+    return found if len(found) == len(kept) else None
 
 
 def verify_planned(planned: Planned, task: str, found: str) -> None:

@@ -185,6 +185,21 @@ class GroupStatistics(Record):
     pairs: tuple[PairedStatistics, ...]
 
 
+class Overlap(Record):
+    """Items of a task that stand in the training rows: as they are, within a row (13 words, or all of a shorter one),
+    or nearly. An item is counted under the first that fits; `rows`: training rows that were looked through."""
+
+    exact: int = Field(ge=0)
+    within: int = Field(ge=0)
+    near: int = Field(ge=0)
+    rows: int = Field(ge=0)
+
+    @property
+    def items(self) -> int:
+        """All of them."""
+        return self.exact + self.within + self.near
+
+
 class Evidence(GrownRecord):
     """What was measured for one task and metric. Sufficient statistics only; items are in `samples`.
 
@@ -204,7 +219,8 @@ class Evidence(GrownRecord):
     pairs: tuple[PairedStatistics, ...]
     samples: str
     groups: tuple[GroupStatistics, ...] = ()  # where the task names group columns
-    later: ClassVar = ("groups",)
+    overlap: Overlap | None = None  # with the candidate's training rows; None: these could not be looked through
+    later: ClassVar = ("groups", "overlap")
 
 
 Outcome = Literal["PASS", "FAIL", "UNDECIDED"]

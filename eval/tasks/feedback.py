@@ -18,6 +18,8 @@ def open_feedback(block: TaskBlock) -> OpenTask:
             f"task '{block.name}': what people compare has the metric '{METRIC}' and no examples; found "
             f"'{block.metric}' and few_shot {block.few_shot}"
         )
+    if block.groups:
+        raise BadInput(f"task '{block.name}': prompts that people compare have no group columns; measure groups apart")
     items = tuple(read_prompts(Path(str(block.feedback))))[: block.limit]
     return OpenTask(block, items, {"raters": block.raters, "tokens": MOST_TOKENS}, True, _nothing)
 

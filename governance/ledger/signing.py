@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy import Connection, insert, select
 
 from governance.keys import SigningKey
-from governance.ledger.anchor import append_note, parse_line, read_anchor
+from governance.ledger.anchor import append_note, parse_line, read_tail
 from governance.ledger.hashes import Head, range_roots
 from governance.ledger.schema import checkpoints
 from governance.ledger.succession import signers_line
@@ -54,7 +54,7 @@ def last_head(connection: Connection, head: Head, anchor: Path | None) -> str:
 
 def last_signed(connection: Connection, anchor: Path | None) -> str | None:
     """The anchor's last note, or the table's where there is no anchor."""
-    lines = read_anchor(anchor).lines if anchor is not None else ()
+    lines = read_tail(anchor).lines if anchor is not None else ()
     if lines:
         return parse_line(lines[-1])
     query = select(checkpoints.c.note).order_by(checkpoints.c.size.desc()).limit(1)

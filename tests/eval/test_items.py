@@ -78,7 +78,7 @@ def test_no_question_left_after_the_examples(questions: Write) -> None:
 def test_text_answers_need_exact_match(questions: Write) -> None:
     path = questions([{"id": "a", "question": "Who?", "answer": "Nobody"}])
     assert freeze([task(path, metric="exact_match")])[0].n == 1
-    with pytest.raises(BadInput, match="scored by exact_match, .*; found metric 'acc'"):
+    with pytest.raises(BadInput, match=r"scored by exact_match, .*; found metric 'acc'"):
         freeze([task(path)])
     with pytest.raises(BadInput, match="scored by acc, acc_norm; found metric 'exact_match'"):
         freeze([task(questions(ROWS), metric="exact_match")])

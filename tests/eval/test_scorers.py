@@ -144,7 +144,7 @@ def test_probes_come_along() -> None:
     assert {path.stem for path in FOLDER.glob("*.jsonl")} == set(METRICS)
     for name, metric in METRICS.items():
         assert freeze([TaskBlock(name="p", probes=name, metric=metric)])[0].n >= 15
-    with pytest.raises(BadInput, match="no probes 'harmfull' .did you mean 'harmful'"):
+    with pytest.raises(BadInput, match=r"no probes 'harmfull' .did you mean 'harmful'"):
         freeze([TaskBlock(name="p", probes="harmfull", metric="refuses")])
     with pytest.raises(BadInput, match="write metric: refuses"):
         freeze([TaskBlock(name="p", probes="harmful")])

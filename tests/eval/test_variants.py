@@ -43,8 +43,8 @@ def test_another_order_moves_the_right_choice_and_keeps_it_right(choices: list[s
 
 
 def test_a_variant_is_a_task_of_its_own(questions: Callable[..., Path]) -> None:
-    rows = [{"id": f"q{n}", "question": f"Which number follows {n}?", "choices": ["a", "b"], "answer": 0, "cluster": "c"}
-            for n in range(3)]  # fmt: skip
+    asked = {"question": "Which number follows?", "choices": ["a", "b"], "answer": 0, "cluster": "c"}
+    rows = [{**asked, "id": f"q{n}"} for n in range(3)]
     path = str(questions(rows))
     plain = TaskBlock(name="facts", questions=path)
     frozen = {freeze([plain.model_copy(update={"variant": variant})])[0].digest for variant in (None, "typos", "order")}

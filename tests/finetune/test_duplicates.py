@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finetune.data import Part, Row
-from finetune.duplicates import SIMILARITY, ItemIndex, _shingles, exact_duplicates, near_duplicates
+from finetune.duplicates import SIMILARITY, _shingles, exact_duplicates, near_duplicates
 
 LONG = "the warranty of every station runs for two full years from the day of delivery to your door"
 
@@ -45,25 +45,3 @@ def test_prefix_filtering_finds_what_comparing_all_pairs_finds(texts: list[list[
         if match:
             expected[at] = match[0]
     assert near_duplicates(rows) == expected
-
-
-def test_an_item_is_found_by_thirteen_words_whole_or_as_a_part() -> None:
-    index = ItemIndex([LONG, "What does the Ridge cost?", "Perch price?"])
-    assert index.is_in(row("So: THE warranty of every station runs for two full years from the day!", "ok"))
-    assert not index.is_in(row("the warranty of every station runs for two full years from delivery", "ok"))
-    assert index.is_in(row("Hi - what does the ridge cost", "ok"))
-    assert not index.is_in(row("what does the perch cost", "ok"))
-    assert index.is_in(row("perch price", "ok"))
-    assert not index.is_in(row("what is the perch price", "ok"))
-
-
-def test_no_items_overlap_with_nothing() -> None:
-    assert not ItemIndex([]).is_in(row("a", "b"))
-    assert not ItemIndex([""]).is_in(row("", "b"))
-
-
-@given(st.text(min_size=1), st.text())
-def test_an_item_asked_as_it_stands_is_always_found(item: str, answer: str) -> None:
-    from finetune.duplicates import words
-
-    assert ItemIndex([item]).is_in(row(item, answer)) == bool(words(item))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from governance.judge import foresee, judge, outcome_of
 from governance.policy import Policy, load_policy, validate_against
 from tunegate_core.errors import IntegrityError, PolicyError
-from tunegate_core.records import ArmStatistics, Cluster, Evidence, PairedStatistics
+from tunegate_core.records import ArmStatistics, Cluster, Evidence, Overlap, PairedStatistics
 from tunegate_core.stats import tango
 
 SUBJECT = "sha256:" + "a" * 64
@@ -153,6 +153,30 @@ def test_measured_is_exact_at_its_share(tmp_path: Path) -> None:
         found = policy(tmp_path, ONE.format(kind="measured", keys=f"share: {n / 100}"))
         assert outcomes(found, evidence(n, 0, 0, n=100)) == {"only": "PASS"}
         assert outcomes(found, evidence(n, 0, 0, n=101)) == {"only": "FAIL"}
+
+
+def test_contamination_is_counted_and_never_assumed_away(tmp_path: Path) -> None:
+    found = policy(tmp_path, ONE.format(kind="uncontaminated", keys="share: 0.29"))
+    clean = evidence(80, 2, 18, n=100)
+    assert outcomes(found, clean) == {"only": "UNDECIDED"}  # nobody looked
+
+    def with_items(exact: int, rows: int = 7) -> Evidence:
+        return clean.model_copy(update={"overlap": Overlap(exact=exact, within=2, near=1, rows=rows)})
+
+    assert outcomes(found, with_items(26)) == {"only": "PASS"}
+    assert outcomes(found, with_items(27)) == {"only": "FAIL"}
+    assert outcomes(found, with_items(0, rows=0)) == {"only": "UNDECIDED"}
+    reason = judge(found, SUBJECT, [with_items(27)], 1, None).results[0].reason
+    assert reason.startswith("30 of 100 items stand in the 7 training rows (27 as they are, 2 within a row, 1 nearly)")
+
+
+def test_evidence_from_before_keeps_its_digest() -> None:
+    plain = evidence(80, 2, 18)
+    assert b"overlap" not in plain.canonical()
+    assert Evidence.parse(plain.canonical()) == plain
+    looked = plain.model_copy(update={"overlap": Overlap(exact=0, within=0, near=0, rows=7)})
+    assert Evidence.parse(looked.canonical()) == looked
+    assert looked.digest() != plain.digest()
 
 
 def test_the_champion_is_the_one_compared_with(tmp_path: Path) -> None:

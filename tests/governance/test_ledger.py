@@ -465,3 +465,20 @@ def test_a_killed_writer_loses_nothing_it_reported(url: str, signer: SigningKey,
         report = ledger.verify([signer.public_raw])
         assert report.ok, report.problems
         ledger.close()
+
+
+def test_who_signs_reads_the_end_of_a_long_anchor_alone(tmp_path: Path) -> None:
+    from governance.ledger import anchor
+
+    path = tmp_path / "anchor"
+    assert anchor.read_tail(path) == anchor.read_anchor(path)
+    for number in range(3):
+        anchor.append_note(path, f"note {number}")
+    assert anchor.read_tail(path) == anchor.read_anchor(path)
+    with path.open("ab") as out:
+        out.write(("é" * anchor.TAIL_BYTES + "\n").encode() + b'"last"\n"half a li')
+    tail, whole = anchor.read_tail(path), anchor.read_anchor(path)
+    assert (tail.lines[-1], tail.unfinished) == (whole.lines[-1], whole.unfinished) == ('"last"', '"half a li')
+    assert len(tail.lines) < len(whole.lines)
+    anchor.append_note(path, "next")
+    assert anchor.read_anchor(path).lines[-2:] == ('"last"', '"next"')

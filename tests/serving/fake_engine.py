@@ -17,7 +17,7 @@ import uvicorn
 
 from serving.engine import EngineSettings
 from serving.replica import Replica, ReplicaSettings
-from tests.serving.fake_upstream import FakeEngine, _json, _read
+from tests.serving.fake_upstream import FakeEngine, _bytes, _json, _read
 
 LOAD_SECONDS = 0.3
 WORDS = 8
@@ -42,6 +42,8 @@ class LoadingEngine(FakeEngine):
         path = scope.get("path", "")
         if path == "/health":
             return await _json(send, 200, {})
+        if path == "/metrics":
+            return await _bytes(send, 200, f"vllm:num_requests_running {self.active}.0\n".encode(), b"text/plain")
         if path == "/stats":
             return await _json(
                 send,

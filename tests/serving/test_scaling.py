@@ -96,6 +96,10 @@ def test_a_replica_that_leaves_waits_until_its_engine_is_idle(monkeypatch: pytes
     engine: Any = Busy([2, None, 1, 0, 7])
     drain(engine, leaving=0.0)
     assert engine.says == [7]  # silence is not idleness
+    monkeypatch.setattr("serving.replica.SILENT_SECONDS", 0.005)
+    hung: Any = Busy([1] + [None] * 10_000)
+    drain(hung, leaving=0.0)
+    assert len(hung.says) > 1000  # not waited for till the end
     dead: Any = Busy([1], alive=False)
     drain(dead, leaving=0.0)
     assert dead.says == [1]

@@ -12,6 +12,7 @@ from governance.lifecycle import Judged
 from tests.tunegate.rated import prompt, said, tell
 from tunegate import steps
 from tunegate.cli import app
+from tunegate.erasing import erase
 from tunegate.feedback import RECORDED, import_file, record, recorded
 from tunegate.feedback_export import TESTED, export
 from tunegate.feedback_reading import agreed, listed
@@ -84,6 +85,14 @@ def test_an_erased_row_says_nothing_and_everything_verifies(house: House) -> Non
     house.rows.erase(events(house)[0].body["rows"], 0)
     found = recorded(house)
     assert found.erased == 1 and [entry.item for entry in found.entries] == ["p2"]
+    assert verify(house, None)["ok"]
+
+
+def test_a_persons_words_are_withdrawn_like_any_other_data(house: House) -> None:
+    record(house, [said(1, True, author="ann"), said(2, False, author="ben")], "file")
+    erase(house, None, "ann", "asked to be forgotten")
+    found = recorded(house)
+    assert found.erased == 1 and [entry.author for entry in found.entries] == ["ben"]
     assert verify(house, None)["ok"]
 
 

@@ -179,7 +179,8 @@ SHAPES = [
     ),
     (
         GOOD.replace("questions:", "harness: mmlu\n      questions:"),
-        "c.yaml, line 9: eval.tasks[0]: give exactly one of questions, task_yaml, harness and probes; found questions, harness",
+        "c.yaml, line 9: eval.tasks[0]: give exactly one of questions, task_yaml, harness and probes; "
+        "found questions, harness",
     ),
     (
         GOOD.replace("governance:", "    - {name: facts, harness: mmlu}\ngovernance:"),

@@ -88,7 +88,12 @@ def _entries(visit: Visit, one: Shown, value: str) -> list[Entry]:
         "item": one.item.id, "author": visit.person.name, "at": _at(visit), "source": "page", "origin": "console",
         "prompt": one.item.text,
     }  # fmt: skip
-    both = {"a": one.first.name, "b": one.second.name, "answer_a": one.answers[0], "answer_b": one.answers[1]}
+    both: dict[str, Any] = {
+        "a": one.first.name,
+        "b": one.second.name,
+        "answer_a": one.answers[0],
+        "answer_b": one.answers[1],
+    }
     reason = _text(form.get("reason", ""))
     entries = [Entry(kind="preference", value=value, reason=reason, **both, **shared)]
     for number, (side, answer) in enumerate(zip((one.first, one.second), one.answers, strict=True), start=1):

@@ -49,6 +49,8 @@ def _wrong(visit: Visit, known: Known) -> list[tuple[str, str]]:
         alias, route = state.route.alias, state.route
         if route.killed:
             found.append((visit.url("routes", alias), f"Route {alias} is stopped: nothing answers"))
+        elif state.paused:
+            found.append((visit.url("routes", alias), f"The canary of {alias} waits for somebody to decide"))
         elif route.champion is None:
             found.append((visit.url("routes", alias), f"Route {alias} has no champion: nothing answers"))
     if known.denials:

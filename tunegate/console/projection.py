@@ -11,6 +11,7 @@ from typing import Any
 
 from governance.ledger import Event
 from governance.people import DENIED, PEOPLE_EVENTS, People
+from governance.policies import POLICY_EVENTS, Policies
 from governance.registry import KINDS, Entry, Registry
 from governance.routing import FOLLOWING
 from tunegate.house import House
@@ -58,6 +59,7 @@ class Known:
     size: int = 0
     registry: Registry = field(default_factory=Registry)
     people: People = field(default_factory=People)
+    law: Policies = field(default_factory=Policies)  # policies that were proposed, are in force, were before
     trails: dict[str, Trail] = field(default_factory=dict)
     changes: dict[str, list[int]] = field(default_factory=dict)  # route -> numbers of its events
     datasets: dict[str, Data] = field(default_factory=dict)  # commitment -> data
@@ -79,6 +81,9 @@ class Known:
             return
         if event.kind in PEOPLE_EVENTS:
             self.people.take(event)
+            return
+        if event.kind in POLICY_EVENTS:
+            self.law.follow(event)
             return
         self.registry.take(event)
         if event.kind in FOLLOWING:
@@ -128,4 +133,4 @@ class Projection:
                 known.size = max(known.size, size)
 
 
-WATCHED: Collection[str] = (*KINDS, *PEOPLE_EVENTS, DENIED)
+WATCHED: Collection[str] = (*KINDS, *PEOPLE_EVENTS, *POLICY_EVENTS, DENIED)

@@ -16,7 +16,19 @@ from tunegate_core.errors import BadInput
 from tunegate_core.records import Verdict
 
 STEP = 50
-STATES = ("Planned", "Trained", "Sealed", "Examined", "Judged", "Approved", "Released", "Refused", "Retired", "Revoked")
+STATES = (
+    "Planned",
+    "Trained",
+    "Sealed",
+    "Examined",
+    "Judged",
+    "Approved",
+    "Released",
+    "Refused",
+    "Retired",
+    "Revoked",
+    "Withdrawn",
+)
 OUTCOMES = ("PASS", "FAIL", "UNDECIDED")
 
 
@@ -135,13 +147,13 @@ def figure_rows(house: Any, verdict: Verdict | None) -> list[dict[str, Any]]:
         domain = plots.domain_of(
             _percent(edge) for figure in figures for edge in (figure.interval.low, figure.interval.high)
         )
-        blob, evidence = blobs.get((task, metric), (None, None))
+        named, evidence = blobs.get((task, metric), (None, None))
         rows = [{"figure": figure, "plot": _mark(figure.interval, domain, None)} for figure in figures]
         found.append(
             {
                 "task": task,
                 "metric": metric,
-                "blob": blob,
+                "blob": named,
                 "evidence": evidence,
                 "rows": rows,
                 "axis": plots.axis(domain),

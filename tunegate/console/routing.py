@@ -2,7 +2,10 @@
 
 from starlette.responses import Response
 
+from governance.ledger import Event, Ledger
+from governance.routing import PROMOTED
 from tunegate import routing
+from tunegate.canaries import watched
 from tunegate.console.stories import key_names, reason_of
 from tunegate.console.visit import Page, Visit
 from tunegate.route_verbs import basis_points
@@ -39,7 +42,12 @@ def route(visit: Visit) -> Response:
         if known.registry.is_released(entry.subject, alias)
     ]
     return visit.page(
-        "route.html", state=state, changes=changes, earlier=len(numbers) - len(changes), released=released[:CHOICES]
+        "route.html",
+        state=state,
+        canary=watched(visit.house, state, _stage(ledger, numbers)) if state.route.canary else None,
+        changes=changes,
+        earlier=len(numbers) - len(changes),
+        released=released[:CHOICES],
     )
 
 
@@ -74,6 +82,12 @@ def kill(visit: Visit) -> Response:
 def unkill(visit: Visit) -> Response:
     """Let it answer again."""
     return _done(visit, routing.unkill(visit.acting(), _alias(visit), visit.reason()))
+
+
+def _stage(ledger: Ledger, numbers: list[int]) -> list[Event]:
+    """The event that gave the canary its share, found from the newest back."""
+    events = (event for number in reversed(numbers) for event in ledger.events(start=number, limit=1))
+    return [next(event for event in events if event.kind == PROMOTED and event.body["place"] == "canary")]
 
 
 def _alias(visit: Visit) -> str:

@@ -27,7 +27,7 @@ def story(house: House, now: Standing) -> list[dict[str, Any]]:
         for event in now.events
     ]
     kinds = {event.kind for event in now.events}
-    if kinds & {"refused", "revoked", "retired"} or any(_is_refusal(event) for event in now.events):
+    if kinds & {"refused", "revoked", "retired", "withdrawn"} or any(_is_refusal(event) for event in now.events):
         return told
     ahead = [kind for kind in ROAD if kind not in kinds and not (kind == "trained" and planned.source_adapter)]
     return [*told, *({"kind": kind, "seq": None, "at": None, "text": ""} for kind in ahead)]
@@ -127,5 +127,6 @@ TELLING: dict[str, Callable[[Planned, Mapping[str, Any]], str]] = {
     "approved": lambda planned, body: f"As many people agreed as the policy asks for ({planned.approvals.required}).",
     "released": _released,
     "refused": lambda planned, body: "The verdict is FAIL, so it ends here.",
+    "withdrawn": lambda planned, body: "Data that it learnt from was withdrawn, so it ends here.",
     "revoked": lambda planned, body: "Withdrawn by a person; it may not answer any more.",
 }

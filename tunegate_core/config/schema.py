@@ -190,7 +190,7 @@ class TaskBlock(Block):
     labels: str | None = Field(default=None, description="A JSONL of human labels that the judge is tried on first.")
     variant: Literal["typos", "order"] | None = Field(
         default=None,
-        description="The same questions with slips of the keyboard, or with their choices in another order.",
+        description="The same questions with slips of the keyboard, or choices in another order.",
     )
     answer_tokens: int = Field(default=64, ge=1, description="Tokens at most of an answer to questions or probes.")
     few_shot: int = Field(default=0, ge=0, description="Examples before each question.")

@@ -1,9 +1,12 @@
 """Who gets in: logins, forged forms, stolen and planted cookies, other hosts, and that every no is recorded."""
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 from governance.people import DENIED
@@ -163,3 +166,17 @@ def test_too_much_is_refused(visitor: Visitor) -> None:
 )
 def test_static_files_stay_in_their_folder(visitor: Visitor, path: str) -> None:
     assert visitor().get(path).status_code == 404
+
+
+def test_a_mounted_console_stays_under_its_prefix(house: House) -> None:
+    outer = Starlette(routes=[Mount("/console", build_console(house))])
+    with TestClient(outer, base_url="http://127.0.0.1") as browser:
+        text = browser.get("/console/").text
+        token = text.partition('name="csrf" value="')[2].partition('"')[0]
+        given = {"csrf": token, "name": "admin", "password": PASSWORD, "next": "/console/releases"}
+        page = browser.post("/console/login", data=given)
+        assert page.url.path == "/console/releases"
+        links = re.findall(r'(?:href|action|src)="([^"]+)"', page.text)
+        assert links and all(link.startswith(("/console/", "#")) for link in links)
+        assert 'href="/console/releases" aria-current="page"' in page.text
+        assert browser.get("/console/static/console.css").status_code == 200

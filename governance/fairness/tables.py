@@ -1,0 +1,132 @@
+"""The figures of the report as plain values: from evidence alone, in Fairlearn's words.
+
+Group metric, group minimum, difference and ratio are meant as in Fairlearn's MetricFrame (0.15): the smallest value of
+a group, largest minus smallest, smallest over largest. Bounds are one-sided at 95 % each, so that two of them are a
+two-sided 90 % interval. The difference between groups gets its bounds from all pairs of groups, never from a resampled
+largest-minus-smallest, which can't come out as 0.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tunegate_core.records import Arm, Evidence, GroupStatistics, Interval, PairedStatistics
+from tunegate_core.stats import Gap, arm_interval, gap, paired_interval
+from tunegate_core.stats.groups import of_arm
+
+CONFIDENCE = 0.95
+FEW = 0.2  # bounds further apart than this (20 points) tell little about a group
+ARMS: tuple[Arm, ...] = ("candidate", "champion", "base")
+Shown = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """Another candidate of the route, for the plot over releases."""
+
+    subject: str
+    evidence: Sequence[Evidence]
+
+
+def fairness_of(evidence: Sequence[Evidence], earlier: Sequence[Earlier] = ()) -> list[Shown]:
+    """One entry for each task and group column. Raises nothing for what was not measured: it is None."""
+    return [
+        _column(item, column, earlier)
+        for item in evidence
+        for column in dict.fromkeys(group.column for group in item.groups)
+    ]
+
+
+def _column(evidence: Evidence, column: str, earlier: Sequence[Earlier]) -> Shown:
+    groups = [group for group in evidence.groups if group.column == column]
+    rows = [_row(evidence, group) for group in groups]
+    arms = [arm for arm in ARMS if any(own.arm == arm for own in evidence.arms)]
+    return {
+        "task": evidence.task,
+        "metric": evidence.metric,
+        "higher_is_better": evidence.higher_is_better,
+        "column": column,
+        "n": evidence.n,
+        "rows": rows,
+        "small": [row["group"] for row in rows if row["is_small"]],
+        "between": [_between(evidence, groups, arm) for arm in arms],
+        "over_releases": [told for told in (_at(one, evidence, column) for one in earlier) if told is not None],
+    }
+
+
+def _row(evidence: Evidence, group: GroupStatistics) -> Shown:
+    arms = {arm: _own(evidence, group, arm) for arm in ARMS if of_arm(group, arm) is not None}
+    pairs = {pair.reference: _against(evidence, pair) for pair in group.pairs}
+    ours = arms.get("candidate", {})
+    width = ours["high"] - ours["low"] if ours.get("low") is not None else None
+    return {
+        "group": group.value,
+        "n": group.n,
+        "clusters": len(group.clusters),
+        "arms": arms,
+        "against": pairs,
+        "unmeasured": {own.arm: sum(own.unmeasured.values()) for own in group.arms},
+        "is_small": width is None or width > FEW,
+    }
+
+
+def _own(evidence: Evidence, group: GroupStatistics, arm: Arm) -> Shown:
+    own = of_arm(group, arm)
+    return _shown(arm_interval(own, evidence.scale, CONFIDENCE)) if own is not None else {}
+
+
+def _against(evidence: Evidence, pair: PairedStatistics) -> Shown:
+    return _shown(paired_interval(pair, evidence.scale, CONFIDENCE))
+
+
+def _shown(interval: Interval) -> Shown:
+    return {"value": interval.value, "low": interval.low, "high": interval.high, "n": interval.n}
+
+
+def _between(evidence: Evidence, groups: Sequence[GroupStatistics], arm: Arm) -> Shown:
+    """Group minimum and maximum, difference with bounds, and ratio, of one arm."""
+    values = {}
+    for group in groups:
+        value = _own(evidence, group, arm).get("value") if of_arm(group, arm) is not None else None
+        if value is not None:
+            values[group.value] = value
+    told: Shown = {"arm": arm, "measured": len(values), "of": len(groups)}
+    if len(values) < len(groups):
+        return {**told, "minimum": None, "maximum": None, "difference": None, "ratio": None}
+    least, most = min(values, key=values.__getitem__), max(values, key=values.__getitem__)
+    return {
+        **told,
+        "minimum": {"group": least, "value": values[least]},
+        "maximum": {"group": most, "value": values[most]},
+        "difference": _difference(evidence, groups, arm),
+        "ratio": values[least] / values[most] if values[most] > 0 else None,
+    }
+
+
+def _difference(evidence: Evidence, groups: Sequence[GroupStatistics], arm: Arm) -> Shown | None:
+    """Largest minus smallest: above every lower bound that holds for all pairs at once, below the largest upper one."""
+    both = list(itertools.permutations(groups, 2))
+    alpha = 1 - CONFIDENCE
+    found = [gap(a, b, arm, evidence.scale, CONFIDENCE) for a, b in both]
+    strict = [gap(a, b, arm, evidence.scale, 1 - alpha / len(both)) for a, b in both] if both else []
+    if not both or any(one is None for one in (*found, *strict)):
+        return None
+    kept: list[Gap] = [one for one in found if one is not None]
+    lows = [one.interval.low or 0.0 for one in strict if one is not None]
+    return {
+        "value": max(one.interval.value or 0.0 for one in kept),
+        "low": max(0.0, *lows),
+        "high": max(one.interval.high or 0.0 for one in kept),
+        "n": sum(group.n for group in groups),
+    }
+
+
+def _at(one: Earlier, now: Evidence, column: str) -> Shown | None:
+    """The same figure of another candidate; `same_items`: whether it was asked the same."""
+    item = next((e for e in one.evidence if (e.task, e.metric) == (now.task, now.metric)), None)
+    groups = [] if item is None else [group for group in item.groups if group.column == column]
+    if item is None or not groups:
+        return None
+    found = _difference(item, groups, "candidate")
+    return None if found is None else {"subject": one.subject, "same_items": item.items == now.items, **found}
