@@ -236,12 +236,12 @@ def verify_bundle(
 @app.command()
 def export(
     version: Version,
-    out: Annotated[Path, typer.Option("-o", "--out", help="A new folder for the adapter and its signature.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="A new folder.")],
 ) -> None:
-    """Write a release's adapter folder with an OpenSSF model-signing signature."""
-    from tunegate.proving import export_adapter
+    """Write all about a release as one folder: signed adapter (OpenSSF model-signing), proof, report, records."""
+    from tunegate.exporting import export_release
 
-    views.say(export_adapter(House.from_environment(), version, out))
+    views.say(export_release(House.from_environment(), version, out))
 
 
 @app.command()

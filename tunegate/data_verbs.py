@@ -5,8 +5,9 @@ from typing import Annotated
 import typer
 
 from tunegate import views
-from tunegate.arguments import AsJson
+from tunegate.arguments import AsJson, Version
 from tunegate.house import House
+from tunegate.progress import watched
 from tunegate_core.errors import BadInput
 
 verbs = typer.Typer()
@@ -34,6 +35,21 @@ def trace(
         return
     rows = tracing.find_row(house, row) if row is not None else tracing.find_subject(house, str(subject))
     views.show(tracing.trace_rows(house, rows), views.traced_rows, as_json)
+
+
+@verbs.command()
+def reproduce(
+    version: Version,
+    inputs: Annotated[bool, typer.Option("--inputs", help="Compare what went in; train nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a release again from its records; say what matched (by digest or within intervals) and what could not."""
+    from tunegate.reproducing import reproduce as run
+
+    with watched(quiet=as_json) as progress:
+        found = run(House.from_environment(progress=progress), version, inputs)
+    views.show(found, views.reproduced, as_json)
+    raise typer.Exit(0 if found["reproduced"] or found["inputs_match"] else 1)
 
 
 @verbs.command()

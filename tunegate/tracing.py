@@ -120,7 +120,8 @@ def trace_release(house: House, subject: str) -> dict[str, Any]:
         "champion_when_planned": planned.champion,
         "data": {"rows": data.rows, "read": data.counts.read, "kept": data.counts.kept, "lineage": data.lineage,
                  "erased": sorted(erased)} if data else None,
-        "trained_as": trace_release(house, source) if source else None,
+        "source_adapter": source,
+        "trained_as": trace_release(house, source) if source and source in registry.entries else None,
         "events": [{"event": event.seq, "kind": event.kind, "at": event.at, "by": event.actor} for event in now.events],
     }  # fmt: skip
 

@@ -337,6 +337,18 @@ def witnesses(out: Console, value: dict[str, Any]) -> None:
         out.print("there is no witness yet; 'tunegate witness add VKEY' makes one known")
 
 
+def reproduced(out: Console, value: dict[str, Any]) -> None:
+    """What matched when it was made again."""
+    table = Table("", "what", "how", box=None)
+    marks = {"same": "[green]same[/]", "within": "[green]within[/]", "different": "[red]different[/]"}
+    for finding in value["findings"]:
+        mark = marks.get(finding["result"], f"[yellow]{finding['result']}[/]")
+        table.add_row(mark, finding["what"], escape(finding["how"]))
+    out.print(table)
+    if value["inputs_match"] is not None:
+        out.print("nothing was trained: only what went in was compared")
+
+
 def garbage(out: Console, value: dict[str, Any]) -> None:
     """What the store holds beyond the ledger's needs."""
     verb = "deleted" if value["deleted"] else "can be deleted with --delete"
