@@ -6,6 +6,7 @@ Everything in it can be thrown away and made again from the ledger.
 
 import threading
 from collections.abc import Collection, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,6 +74,11 @@ class Known:
             raise NotFound(f"there is no {subject}; the list of releases shows those there are")
         return found
 
+    def copied(self) -> "Known":
+        """The same in containers of its own; what they hold is shared."""
+        parts = {name: _copied(part) if hasattr(part, "__dict__") else copy(part) for name, part in vars(self).items()}
+        return Known(**parts)
+
     def take(self, event: Event) -> None:
         """Go on with the next event."""
         self.size = event.seq + 1
@@ -109,6 +115,13 @@ class Known:
             data.subjects.append(subject)
 
 
+def _copied(part: Any) -> Any:
+    new = copy(part)
+    for name, value in vars(part).items():
+        setattr(new, name, copy(value))
+    return new
+
+
 class Projection:
     """One house's `Known`, advanced when it is asked for. Safe to share between threads."""
 
@@ -124,14 +137,18 @@ class Projection:
             return self._known
 
     def _advance(self) -> None:
-        ledger, known = self._house.existing_ledger, self._known
+        ledger = self._house.existing_ledger
         size = ledger.size()
-        while known.size < size:
-            events = ledger.events(WATCHED, start=known.size, limit=READ_AT_ONCE)
+        if size < self._known.size:  # an older ledger was put in its place
+            self._known = Known()
+        while self._known.size < size:
+            events = ledger.events(WATCHED, start=self._known.size, limit=READ_AT_ONCE)
+            known = self._known.copied()  # who reads the old one goes on with it; a fault leaves it as it was
             for event in events:
                 known.take(event)
             if len(events) < READ_AT_ONCE:
                 known.size = max(known.size, size)
+            self._known = known
 
 
 WATCHED: Collection[str] = (*KINDS, *PEOPLE_EVENTS, *POLICY_EVENTS, DENIED)
