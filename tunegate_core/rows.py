@@ -66,10 +66,11 @@ class Rows:
         case, that a match is sure to hold; sets without them are not taken apart."""
         wanted = hint.casefold()
         for commitment in sorted(self.commitments()):
-            if wanted in self._fs.cat_file(self._path(commitment)).decode("utf-8", "replace").casefold():
-                for row, text in enumerate(self.get(commitment)):
-                    if text is not None and matches(text):
-                        yield commitment, row, text
+            if wanted not in self._fs.cat_file(self._path(commitment)).decode("utf-8", "replace").casefold():
+                continue
+            for row, text in enumerate(self.get(commitment)):
+                if text is not None and matches(text):
+                    yield commitment, row, text
 
     def commitments(self) -> Iterator[str]:
         """Every commitment whose rows are here."""
