@@ -71,9 +71,10 @@ def measure(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
         best = min(tried, key=lambda size: float(tried[size]["cpu_s"]))
         theirs = alone(harness, folder, base, task, arguments.precision, best)
         ours = alone(three_arms, folder, base, task, arguments.precision)
-        same = [a == b for a, b in zip(theirs.pop("scores"), ours.pop("scores"), strict=True)]
+        pairs = list(zip(theirs.pop("scores"), ours.pop("scores"), strict=True))
+        same = [a == b for a, b in pairs if b is not None]
         found[kind] = {"harness": theirs, "tunegate": ours, "batch_size": best, "tried": tried, "items": len(rows)}
-        found[kind]["same_score"] = round(sum(same) / len(same), 4)
+        found[kind] |= {"measured": len(same), "same_score": sum(same) / len(same) if same else None}
     return {
         "ratios": {
             f"{name}_{kind}{suffix}": round(part["tunegate"][what] / part["harness"][what], 3)
@@ -114,16 +115,18 @@ def try_sizes(folder: Path, base: Path, task: TaskBlock, precision: str) -> dict
     """What some items cost the harness at each batch size."""
     lm, few = harness_model(folder, base, precision), task.model_copy(update={"limit": TRIED})
     run_harness(lm, few.model_copy(update={"limit": 2}), 2)
-    return {"tried": {size: {**run_harness(lm, few, size), "scores": None} for size in BATCH_SIZES}}
+    tried = {size: run_harness(lm, few, size) for size in BATCH_SIZES}
+    return {"tried": {size: {what: run[what] for what in ("wall_s", "cpu_s")} for size, run in tried.items()}}
 
 
 def harness_model(folder: Path, base: Path, precision: str) -> Any:
     """The harness's model of the candidate."""
     from lm_eval.models.huggingface import HFLM
 
+    from eval.model import device_name
     from eval.quiet import quiet
 
-    settings = {"dtype": precision, "softmax_dtype": "float32", "add_bos_token": False}
+    settings = {"dtype": precision, "softmax_dtype": "float32", "add_bos_token": False, "device": device_name()}
     with quiet():
         return HFLM(pretrained=str(base), peft=str(folder / "candidate"), **settings)
 

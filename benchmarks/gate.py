@@ -10,7 +10,7 @@ from typing import Any
 from tunegate_core.records import Cluster, PairedStatistics
 from tunegate_core.stats import paired_interval
 
-MARGIN, CONFIDENCE = 0.05, 0.95
+MARGIN, CONFIDENCE = 0.03, 0.95
 DISCORDANT = 0.1  # share of items that the arms answer differently
 TOGETHER = 0.5
 SHAPES = {"independent": (1000, 1), "clusters_of_5": (200, 5)}

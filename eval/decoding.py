@@ -115,13 +115,13 @@ def _ended(tokenizer: Any, answer: Sequence[int], ending: Ending, window: int) -
     return any(text in whole for text in ending.texts)
 
 
-class _Roomy(DynamicLayer):  # type: ignore[misc]
+class _Roomy(DynamicLayer):
     """A layer of the cache with room for the tokens to come; `keys` and `values` are what is filled of it."""
 
     _rooms: tuple[Any, Any]
 
     @classmethod
-    def of(cls, layer: DynamicLayer, room: int) -> "_Roomy":
+    def of(cls, layer: Any, room: int) -> "_Roomy":
         """The layer, its content copied once."""
         made = cls()
         made.lazy_initialization(layer.keys, layer.values)
@@ -135,7 +135,7 @@ class _Roomy(DynamicLayer):  # type: ignore[misc]
 
     def update(self, key_states: Any, value_states: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
         """Write the new states into the room."""
-        start, length = self.keys.shape[-2], key_states.shape[-2]
+        start, length = self.get_seq_length(), key_states.shape[-2]
         for room, states in zip(self._rooms, (key_states, value_states), strict=True):
             room[..., start : start + length, :] = states
         self._show(start + length)
@@ -143,7 +143,7 @@ class _Roomy(DynamicLayer):  # type: ignore[misc]
 
     def batch_select_indices(self, indices: Any) -> None:
         """Only keep those rows."""
-        length = self.keys.shape[-2]
+        length = self.get_seq_length()
         self._rooms = (self._rooms[0][indices], self._rooms[1][indices])
         self._show(length)
 

@@ -23,6 +23,8 @@ def read_groups(block: TaskBlock, document: Mapping[str, Any], identity: str) ->
 
 def verify_groups(block: TaskBlock, items: Sequence[Item]) -> None:
     """Raises BadInput for columns that can't tell groups apart."""
+    if any(len(item.groups) != len(block.groups) for item in items):
+        raise BadInput(f"task '{block.name}': its items carry no group columns; leave out 'groups'")
     for at, column in enumerate(block.groups):
         values = sorted({item.groups[at] for item in items})
         if len(values) < 2:

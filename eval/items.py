@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from eval.grouping import group_sizes
+from eval.grouping import group_sizes, verify_groups
 from eval.task import OpenTask, TaskSource
 from tunegate_core import registry
 from tunegate_core.config import TaskBlock
@@ -41,7 +41,9 @@ def open_task(block: TaskBlock) -> OpenTask:
     """One task through the plug-in its config names."""
     name = next(source for source in SOURCES if getattr(block, source) is not None)
     source: TaskSource = registry.load("eval.tasks", name)
-    return source(block)
+    opened = source(block)
+    verify_groups(block, opened.items)
+    return opened
 
 
 def reopen(block: TaskBlock, planned: ItemSet) -> OpenTask:

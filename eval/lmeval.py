@@ -12,7 +12,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from eval.grouping import read_groups, verify_groups
+from eval.grouping import read_groups
 from eval.quiet import quiet
 from eval.task import Item, OpenTask
 from eval.taskfile import read_task
@@ -109,7 +109,6 @@ def open_harness(block: TaskBlock, load: Callable[[], list[Any]]) -> OpenTask:
         if len(directions) != 1:
             raise BadInput(f"task '{block.name}': its parts do not agree whether a higher {block.metric} is better")
         items = [item for task in tasks for item in _items(task, block, named=len(tasks) > 1)]
-        verify_groups(block, items)
         shaping = [_shaping(task, block) for task in tasks]
     return OpenTask(block, tuple(items), shaping, directions.pop(), lambda: tasks)
 

@@ -15,7 +15,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from eval.grouping import verify_groups
 from eval.scorer import SCORERS, Expects, scorer_of
 from eval.task import Item, OpenTask
 from eval.variants import vary
@@ -47,7 +46,6 @@ def open_rows(block: TaskBlock, path: Path) -> OpenTask:
     if scorer is not None:
         scorer.check(block)
     examples, scored = _split(block, path, items)
-    verify_groups(block, scored)
     if block.variant is not None:
         scored = vary(block.variant, scored)
 

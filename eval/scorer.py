@@ -94,7 +94,7 @@ def rescored(run: ArmRun, task: OpenTask, scorer: Scorer, cache: Path, progress:
     scores, figures = scorer(said, task.block, cache, progress)
     for at, score in zip(open_, scores, strict=True):
         told = {"reason": score} if isinstance(score, str) else {"score": score}
-        results[at] = Result(id=results[at].id, answer=results[at].answer, **told)  # type: ignore[arg-type]
+        results[at] = Result(id=results[at].id, answer=results[at].answer, **told)
     return run.model_copy(update={"results": tuple(results), "figures": figures})
 
 

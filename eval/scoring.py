@@ -19,6 +19,7 @@ from eval.decoding import Ending, Tokens, decode, end_tokens, is_greedy
 from eval.journal import Journal, batch_name
 from eval.packing import Question, can_pack, read_packed, shared_length
 
+BATCH_TOKENS = 32_768  # bounds the mask of long rows, which grows with the square of their length
 ROWS_PER_QUESTION = 4  # a question of the usual four choices takes as many rows
 Answer = tuple[float, bool]  # log-likelihood, whether greedy decoding would say just this
 
@@ -163,4 +164,8 @@ def _answer(logits_T_V: Any, tokens: Tokens) -> Answer:
 def _batches(questions: list[Question], size: int) -> Iterator[list[Question]]:
     """Questions of much the same length together, longest first, in an order that depends on them alone."""
     ordered = sorted(questions, key=lambda question: (-len(question.row), question.row))
-    yield from (ordered[start : start + size] for start in range(0, len(ordered), size))
+    at = 0
+    while at < len(ordered):
+        rows = max(1, min(size, BATCH_TOKENS // len(ordered[at].row)))
+        yield ordered[at : at + rows]
+        at += rows

@@ -113,8 +113,8 @@ def _verify_champion(blocks: Sequence[CheckBlock], evidence: Sequence[Evidence],
     """The champion is the planned one: fixed before anything was measured, not chosen by what was measured."""
     for item in evidence:
         told = {arm.subject for arm in item.arms if arm.arm == "champion"}
-        for part in (item, *item.groups):
-            told |= {pair.reference_subject for pair in part.pairs if pair.reference == "champion"}
+        pairs = [*item.pairs, *(pair for group in item.groups for pair in group.pairs)]
+        told |= {pair.reference_subject for pair in pairs if pair.reference == "champion"}
         if told - {champion}:
             raise IntegrityError(
                 f"the evidence for '{item.task}' is about the champion {', '.join(sorted(told))}; planned was "

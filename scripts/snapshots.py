@@ -1,4 +1,4 @@
-"""Write again what is made from the code, so that it can be read in a change: JSON Schema, OpenAPI, README's help, the verbs.
+"""Write again what is made from the code, so that it can be read in a change: schemas, README's help, the verbs.
 
 `tests/guards/test_snapshots.py` fails where one of them is not current; `make snapshots` writes them.
 """

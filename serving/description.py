@@ -161,7 +161,11 @@ def _schemas(caps: Caps) -> Schema:
     answered = {"id": TEXT, "object": TEXT, "model": TEXT, "usage": _ref("Usage")}
     card = {"id": TEXT, "object": {"const": "model"}, "created": WHOLE, "owned_by": TEXT}
     said = {name: {"type": "string", "minLength": 1, "maxLength": TEXT_CHARACTERS} for name in TEXTS}
-    marks = {"thumb": {"enum": sorted(THUMBS)}, "rating": {"type": "integer", "minimum": 1, "maximum": BEST}}
+    marks = {
+        "thumb": {"enum": sorted(THUMBS)},
+        "rating": {"type": "integer", "minimum": 1, "maximum": BEST},
+        "score": {"type": "number", "minimum": 0, "maximum": 1},
+    }
     answer_id = {"type": "string", "minLength": 1, "maxLength": ID_CHARACTERS}
     notes = {"type": "object", "maxProperties": 16, "additionalProperties": {"type": "string", "maxLength": 512}}
     batch = {

@@ -1,4 +1,4 @@
-"""What people say about an answer: a thumb, a rating, a correction, a preferred answer, a comment."""
+"""What is said about an answer: a thumb, a rating, a correction, a preferred answer, a comment; a judge's score."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,11 +16,12 @@ BEST = 5
 
 @dataclass(frozen=True)
 class Feedback:
-    """`thumb` is 1 or -1, `rating` 1 to 5; `texts` by their names."""
+    """`thumb` is 1 or -1, `rating` 1 to 5, `score` 0 to 1; `texts` by their names."""
 
     response_id: str
     thumb: int | None
     rating: int | None
+    score: float | None
     texts: dict[str, str]
 
 
@@ -39,10 +40,18 @@ def parse_feedback(raw: bytes) -> Feedback:
         raise bad_request("'thumb' must be 'up' or 'down'.", "thumb")
     if rating is not None and (type(rating) is not int or not 1 <= rating <= BEST):
         raise bad_request(f"'rating' must be a whole number from 1 to {BEST}.", "rating")
-    texts = _texts(body)
-    if thumb is None and rating is None and not texts:
-        raise bad_request(f"Give at least one of 'thumb', 'rating', {', '.join(map(repr, TEXTS))}.")
-    return Feedback(response_id, None if thumb is None else THUMBS[thumb], rating, texts)
+    score, texts = _score(body.get("score")), _texts(body)
+    if thumb is None and rating is None and score is None and not texts:
+        raise bad_request(f"Give at least one of 'thumb', 'rating', 'score', {', '.join(map(repr, TEXTS))}.")
+    return Feedback(response_id, None if thumb is None else THUMBS[thumb], rating, score, texts)
+
+
+def _score(found: Any) -> float | None:
+    if found is None:
+        return None
+    if type(found) not in (int, float) or not 0 <= found <= 1:
+        raise bad_request("'score' must be a number from 0 to 1.", "score")
+    return float(found)
 
 
 def _texts(body: dict[str, Any]) -> dict[str, str]:

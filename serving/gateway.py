@@ -68,7 +68,8 @@ class Gateway:
         said = parse_feedback(raw)
         at = time.time_ns() // 1_000_000
         text = keep(at, said.texts, settings.redact) if said.texts else None
-        row = {"request": said.response_id, "at": at, "key_id": key.key_id, "thumb": said.thumb, "rating": said.rating}
+        marks = {"thumb": said.thumb, "rating": said.rating, "score": said.score}
+        row = {"request": said.response_id, "at": at, "key_id": key.key_id, **marks}
         try:
             owner = await asyncio.to_thread(records.key_of, said.response_id)
             if owner not in key.family and "admin" not in key.scopes:

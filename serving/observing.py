@@ -47,18 +47,20 @@ def observed(tables: Tables, alias: str, arms: Mapping[str, Arm], since: Cursor)
     )
     asked = select(requests).where(requests.c.seq > since.requests).order_by(requests.c.seq).limit(MOST_ROWS)
     said = (
-        select(feedback.c.seq, feedback.c.thumb, requests.c.version, requests.c.at, requests.c.unit)
+        select(feedback.c.seq, feedback.c.thumb, feedback.c.score, requests.c.version, requests.c.at, requests.c.unit)
         .join(requests, requests.c.id == feedback.c.request)
-        .where(compared, feedback.c.seq > since.feedback, feedback.c.thumb.is_not(None))
+        .where(compared, feedback.c.seq > since.feedback, feedback.c.thumb.is_not(None) | feedback.c.score.is_not(None))
         .order_by(feedback.c.seq)
         .limit(MOST_ROWS)
     )
     with tables.reading() as connection:
         new = connection.execute(asked.where(compared)).all()
-        thumbs = connection.execute(said).all()
+        marks = connection.execute(said).all()
     found = [_observation(arms[row.version], row) for row in new]
-    found += [Observation(arms[row.version], row.at / 1000, unit=row.unit, thumb=row.thumb) for row in thumbs]
-    cursor = Cursor(new[-1].seq if new else since.requests, thumbs[-1].seq if thumbs else since.feedback)
+    found += [
+        Observation(arms[row.version], row.at / 1000, unit=row.unit, thumb=row.thumb, score=row.score) for row in marks
+    ]
+    cursor = Cursor(new[-1].seq if new else since.requests, marks[-1].seq if marks else since.feedback)
     return found, cursor
 
 

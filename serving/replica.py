@@ -146,7 +146,8 @@ def drain(engine: Engine, leaving: float = LEAVING_SECONDS, most: float = DRAIN_
 
     Silence is not idleness; but an engine that says nothing for a while has hung, and is not waited for.
     """
-    time.sleep(leaving)
+    if engine.is_alive():
+        time.sleep(leaving)
     heard = time.monotonic()
     until = heard + most
     while engine.is_alive() and (left := engine.in_flight()) != 0 and time.monotonic() < until:
@@ -162,7 +163,7 @@ def keep_to_loopback() -> None:
     """
     from ray.serve._private import replica
 
-    bind = replica.add_port_to_grpc_server
+    bind: Any = replica.add_port_to_grpc_server
 
     def bind_loopback(server: Any, _: str) -> Any:
         return bind(server, "127.0.0.1:0")

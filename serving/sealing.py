@@ -138,10 +138,14 @@ def verify(tables: Tables) -> dict[int, str]:
 
 
 def _rows(connection: Connection, rows: Table, after: int, upto: int | None = None) -> list[dict[str, object]]:
+    """Rows as digests cover them: a score was not among their columns at first, so it is there only where given."""
     wanted = select(rows).where(rows.c.seq > after).order_by(rows.c.seq).limit(MOST_ROWS)
     if upto is not None:
         wanted = wanted.where(rows.c.seq <= upto)
-    return [dict(row) for row in connection.execute(wanted).mappings()]
+    return [
+        {name: value for name, value in row.items() if name != "score" or value is not None}
+        for row in connection.execute(wanted).mappings()
+    ]
 
 
 def _root(rows: list[dict[str, object]]) -> str:

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Column,
     Connection,
     Engine,
+    Float,
     Index,
     Integer,
     LargeBinary,
@@ -33,7 +34,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from tunegate_core.errors import StoreFault
 
-REVISION = "0002"
+REVISION = "0003"
 VERSION_TABLE = "serving_version"
 WAIT_SECONDS = 5
 
@@ -81,6 +82,7 @@ feedback = Table(
     Column("thumb", Integer),  # 1 up, -1 down
     Column("rating", Integer),  # 1 to 5
     Column("text", Text),  # hash under which `texts` has a correction, a preferred answer or a comment
+    Column("score", Float),  # a judge's, 0 to 1
     sqlite_autoincrement=True,
 )
 Index("feedback_by_request", feedback.c.request)

@@ -14,6 +14,8 @@ import typer
 from tunegate import (
     console_verbs,
     data_verbs,
+    document_verbs,
+    explain_verbs,
     feedback_verbs,
     key_verbs,
     policy_verbs,
@@ -54,7 +56,9 @@ app.add_typer(user_verbs.verbs, name="users")
 app.add_typer(policy_verbs.verbs, name="policy")
 app.add_typer(witness_verbs.verbs, name="witness")
 app.add_typer(feedback_verbs.verbs, name="feedback")
+app.add_typer(explain_verbs.verbs)
 app.add_typer(route_verbs.verbs)
+app.add_typer(document_verbs.verbs)
 app.add_typer(serve_verbs.verbs)
 app.add_typer(data_verbs.verbs)
 app.add_typer(console_verbs.verbs)
@@ -183,23 +187,6 @@ def compare(a: Version, b: Annotated[str, typer.Argument(metavar="NAME@M")], as_
     from tunegate.reading import comparison
 
     views.show(comparison(House.from_environment(), [a, b]), views.comparison, as_json)
-
-
-@app.command()
-def report(
-    version: Version,
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="The file to write; printed when not given.")] = None,
-    fairness: Annotated[bool, typer.Option("--fairness", help="By group instead, as one HTML page.")] = False,
-) -> None:
-    """Write the report of a judged candidate (Markdown): verdict, reasons, figures, decisions, lineage."""
-    from tunegate import reading
-
-    text = (reading.fairness if fairness else reading.report)(House.from_environment(), version)
-    if out is None:
-        typer.echo(text, nl=False)
-    else:
-        out.write_text(text, encoding="utf-8")
-        views.say(f"wrote {out}")
 
 
 @ledger_app.command("verify")

@@ -8,9 +8,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tunegate.documenting import write_all
 from tunegate.house import House
 from tunegate.proving import export_adapter, prove
-from tunegate.reading import report
 from tunegate.recording import standing
 from tunegate.tracing import trace_release
 from tunegate_core.errors import StoreFault
@@ -23,7 +23,7 @@ README = """\
 | `adapter/`, `adapter.sig`, `adapter.pub` | the adapter and its OpenSSF model-signing signature |
 | `bundle.json` | the release's events, their place in the log's signed tree, and the signed statement |
 | `ledger.pub` | the log's public key; get it from somebody you trust as well, and compare |
-| `report.md` | the verdict with every reason, figure and decision |
+| `documents/` | model card, data sheet, evaluation report and the others, each value with its event |
 | `records/` | config, policy, evidence, verdict and the account of the training rows, named by their SHA-256 |
 | `trace.json` | which record made which |
 
@@ -44,7 +44,7 @@ def export_release(house: House, subject: str, out: Path) -> str:
     try:
         prove(house, subject, out / "bundle.json")
         (out / "ledger.pub").write_bytes(house.public_key)
-        (out / "report.md").write_text(report(house, subject), encoding="utf-8")
+        write_all(house, subject, "html", out / "documents")
         (out / "trace.json").write_text(json.dumps(trace_release(house, subject), indent=2) + "\n", encoding="utf-8")
         (out / "README.md").write_text(README.format(subject=subject), encoding="utf-8")
         _records(house, subject, out / "records")

@@ -12,6 +12,7 @@ from tunegate.planning import recall_tasks
 from tunegate.recording import standing
 from tunegate_core.canonical import digest
 from tunegate_core.errors import BadInput, TunegateError
+from tunegate_core.overlap import ItemIndex
 
 TESTED = "shares text with an evaluation item"
 EXPORTED = "feedback-exported"
@@ -20,14 +21,12 @@ EXPORTED = "feedback-exported"
 def export(house: House, out: Path) -> dict[str, Any]:
     """Write a JSONL of preference pairs, and record its digest. Raises BadInput when nothing may be exported, or when
     the items of a plan can't be read: then nobody can say that none of them is among the pairs."""
-    from finetune.duplicates import ItemIndex
-
     if out.exists():
         raise BadInput(f"{out} exists; expected a new file")
     said = recorded(house)
     found, left_out = pairs(said.standing())
     tested = ItemIndex(item_texts(house))
-    kept = [pair for pair in found if not tested.is_in(_as_row(pair))]
+    kept = [pair for pair in found if not _is_tested(pair, tested)]
     if len(kept) < len(found):
         left_out[TESTED] += len(found) - len(kept)
     if not kept:
@@ -59,8 +58,6 @@ def item_texts(house: House) -> Iterator[str]:
         yield from (text for item in frozen for text in item.texts)
 
 
-def _as_row(pair: Pair) -> Any:
-    from finetune.data import Part, Row
-
-    told = (("user", pair.prompt), ("assistant", pair.chosen), ("assistant", pair.rejected))
-    return Row(0, None, "chat", tuple(Part(role, text) for role, text in told), "")
+def _is_tested(pair: Pair, tested: ItemIndex) -> bool:
+    """Whether a part of the pair holds an item, or nearly is one."""
+    return any(tested.is_in(text) or tested.near(text) for text in (pair.prompt, pair.chosen, pair.rejected))

@@ -18,11 +18,11 @@ VERBS: Mapping[str, Action | None] = {
     "init": OPEN, "check": OPEN, "doctor": OPEN, "schema": OPEN, "verify-bundle": OPEN, "restore": OPEN,
     "release": "train", "train": "train", "evaluate": "train",
     "approve": "approve", "refuse": "refuse", "recall": "recall", "revoke": "revoke",
-    "list": "view", "show": "view", "compare": "view", "report": "view", "routes": "view",
+    "list": "view", "show": "view", "compare": "view", "report": "view", "document": "view", "routes": "view",
     "trace": "view", "reproduce": "train", "erase": "erase",
     "ledger verify": "view", "ledger checkpoint": "view", "ledger prove": "export", "export": "export",
     "promote": "promote", "rollback": "rollback", "kill": "kill", "unkill": "unkill", "publish": "publish",
-    "console": "serve", "serve": "serve", "gateway": "serve", "backup": "keep", "gc": "keep",
+    "console": "view", "serve": "serve", "gateway": "serve", "backup": "keep", "gc": "keep",
     "keys create": "keys", "keys list": "view", "keys rotate": "keys", "keys revoke": "keys", "keys export": "view",
     "users add": "users", "users list": "view", "users roles": "users", "users disable": "users",
     "users password": "users",
@@ -31,7 +31,7 @@ VERBS: Mapping[str, Action | None] = {
     "policy test": "view", "policy list": "view", "policy propose": "propose-policy",
     "policy approve": "approve-policy",
     "feedback import": "annotate", "feedback list": "view", "feedback agreement": "view", "feedback export": "train",
-    "feedback send": "publish",
+    "feedback send": "publish", "explain": "view",
 }  # fmt: skip
 
 

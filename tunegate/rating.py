@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval.feedback.entry import Entry
-from eval.feedback.evidence import METRIC, Reference, Sheet, Side, preference_evidence
+from eval.feedback.evidence import METRIC, Reference, Sheet, Side, is_whole, preference_evidence
 from governance.lifecycle import Examined, Judged, Planned
 from tunegate.feedback import recorded
 from tunegate.house import House
@@ -61,7 +61,7 @@ def rated_evidence(
 def look_again(house: House, planned: Planned) -> bool:
     """Judged UNDECIDED -> Examined, where more was said about this candidate's answers; whether it was.
 
-    The other evidence stays as it is, and so does the sheet. To be judged again next.
+    Only until every prompt is rated: then there is one look at the figures, and no other. All else stays as it is.
     """
     now = standing(house, planned.subject)
     if not isinstance(now.state, Judged) or now.state.outcome != "UNDECIDED":
@@ -71,7 +71,7 @@ def look_again(house: House, planned: Planned) -> bool:
     after = []
     for blob in before:
         evidence = Evidence.parse(house.store.get(blob))
-        if evidence.metric == METRIC:
+        if evidence.metric == METRIC and not is_whole(evidence):
             entries = recorded(house).standing() if entries is None else entries
             sheet = read_sheet(house, evidence)
             evidence = preference_evidence(sheet, entries, evidence.settings, evidence.samples)

@@ -5,7 +5,6 @@ from typing import Any
 from governance.lifecycle import Planned, Released
 from tunegate.house import House
 from tunegate.recording import Standing, standing, verdict_of
-from tunegate_core.proof.approval import SignedDecision
 from tunegate_core.records import Evidence, Verdict
 
 
@@ -78,28 +77,6 @@ def comparison(house: House, subjects: list[str]) -> dict[str, Any]:
             for subject, verdict in verdicts.items()
         },
     }
-
-
-def report(house: House, subject: str) -> str:
-    """The report of a judged candidate in Markdown, with everything it names read again and verified.
-
-    Raises BadInput when there is no verdict yet.
-    """
-    from governance.card import render_report
-    from governance.policy import Policy
-
-    now, store = standing(house, subject), house.store
-    verdict = Verdict.parse(store.get(now.body("judged")["verdict"]))
-    return render_report(
-        now.planned,
-        now.adapter,
-        Policy.parse(store.get(now.planned.policy)),
-        [evidence_of(house, blob) for blob in verdict.evidence],
-        verdict,
-        type(now.state).__name__,
-        [SignedDecision.model_validate(event.body) for event in now.events if event.kind == "approval"],
-        now.body("released")["statement"] if now.has("released") else None,
-    )
 
 
 def fairness(house: House, subject: str) -> str:

@@ -14,7 +14,7 @@ from tunegate.publishing import publish as publish_snapshot
 from tunegate.rating import look_again, rated_evidence
 from tunegate.recording import record_once, standing
 from tunegate_core.config import FinetuneBlock
-from tunegate_core.errors import IntegrityError
+from tunegate_core.errors import IntegrityError, NotFound
 from tunegate_core.records import AdapterRecord, Arm, Evidence
 
 
@@ -163,12 +163,17 @@ def publish(house: House, planned: Planned) -> None:
 
 def training_rows(house: House, planned: Planned) -> list[str] | None:
     """The rows that the candidate learnt from, as they were read; None where one of them is erased or none is known."""
-    source = planned if planned.source_adapter is None else standing(house, planned.source_adapter).planned
+    source = planned
+    while source.source_adapter is not None:
+        source = standing(house, source.source_adapter).planned
     if source.data is None:
         return None
     lineage = json.loads(house.store.get(source.data.lineage))
     kept = [entry["row"] for entry in lineage if entry["status"] != "dropped"]
-    texts = house.rows.get(source.data.rows)
+    try:
+        texts = house.rows.get(source.data.rows)
+    except NotFound:
+        return None
     found = [text for text in (texts[row] for row in kept) if text is not None]
     return found if len(found) == len(kept) else None
 

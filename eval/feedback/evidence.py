@@ -4,8 +4,9 @@ A prompt's score is the mean over its raters of 1 (candidate preferred), 0.5 (ti
 1. Twice the same answer is a tie and nobody is asked.
 
 **Nothing is judged before everything is rated.** The plan fixed prompts and raters. Until each prompt has so many, all
-are unmeasured, however the ratings look so far; so nobody can stop asking when the answer suits them. What everybody
-skipped stays unmeasured.
+are unmeasured, however the ratings look so far; so nobody can stop asking when the answer suits them. For the same
+reason only the first so many people count for a prompt, and what was judged whole is not looked at again
+(`is_whole`). What everybody skipped stays unmeasured.
 
 A preference counts only if it is about these two, and quotes the very answers they gave.
 """
@@ -131,6 +132,11 @@ def preference_evidence(sheet: Sheet, entries: Iterable[Entry], settings: str, s
     )
 
 
+def is_whole(evidence: Evidence) -> bool:
+    """Whether every prompt had been rated."""
+    return not any({NOT_YET, WAITS} & arm.unmeasured.keys() for arm in evidence.arms)
+
+
 def counts(rated: Mapping[str, Mapping[str, float | None]]) -> Counter[str]:
     """How many people said what."""
     words = {None: "skip", 0.0: "reference", 0.5: "tie", 1.0: "candidate"}
@@ -144,7 +150,7 @@ def _result(sheet: Sheet, index: int, told: Mapping[str, float | None], waits: b
         return Result(id=item, reason=WAITS if is_rated else NOT_YET)
     if sheet.is_alike(index):
         return Result(id=item, score=0.5)
-    scores = [score for score in told.values() if score is not None]
+    scores = [score for score in list(told.values())[: sheet.raters] if score is not None]
     return Result(id=item, score=_mean(scores)) if scores else Result(id=item, reason=SKIPPED)
 
 

@@ -59,8 +59,9 @@ PLUGIN = Decisions()
 
 
 def _columns(rows: Sequence[Row]) -> list[tuple[str, ...]]:
-    single = [(name,) for name in rows[0]["groups"]]
-    return [*single, tuple(rows[0]["groups"])] if len(single) > 1 else single
+    names: list[str] = list(rows[0]["groups"])
+    together = [tuple(names)] if len(names) > 1 else []
+    return [*((name,) for name in names), *together]
 
 
 def _figures(columns: tuple[str, ...], rows: Sequence[Row], kept: Sequence[Row]) -> Iterator[SuiteFigure]:

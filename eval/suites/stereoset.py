@@ -106,6 +106,8 @@ def _of(name: str) -> Statistic:
         import numpy as np
 
         ss, lms = 100 * sums[..., 2] / sums[..., 1], 100 * sums[..., 3] / sums[..., 1]
-        return {"ss": ss, "lms": lms, "icat": lms * np.minimum(ss, 100 - ss) / 50}[name]
+        if name == "icat":
+            return np.asarray(lms * np.minimum(ss, 100 - ss) / 50)
+        return ss if name == "ss" else lms
 
     return statistic

@@ -10,10 +10,13 @@ group and as wrong for the other.
 """
 
 import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from pydantic import Field
 
-from governance.by_group import groups_of
+from governance.by_group import groups_of, overall
 from governance.check import BoundBlock, measured_items, not_measured
 from tunegate_core.records import CheckResult, Evidence, GroupOutcome, GroupStatistics, Interval, Outcome
 from tunegate_core.stats import Gap, gap
@@ -21,10 +24,29 @@ from tunegate_core.stats.groups import of_arm
 
 
 class GroupGapBlock(BoundBlock):
-    """`bound`: in score units; `column`: the groups to compare."""
+    """`bound`: in score units; `column`: the groups to compare, those of every column when not given."""
 
-    column: str
+    column: str | None = None
     bound: float = Field(gt=0, le=1)
+
+
+@dataclass(frozen=True)
+class Two:
+    """Two groups compared: `seen` as asked, `strict` corrected for the number of comparisons, `worst` with silence
+    counted against them; None where there is too little for an interval."""
+
+    first: GroupStatistics
+    second: GroupStatistics
+    seen: Gap | None
+    strict: Gap | None
+    worst: Gap | None
+
+    def outcome(self, bound: float) -> Outcome:
+        """Of these two alone."""
+        if self.strict is not None and (self.strict.interval.low or 0.0) > bound:
+            return "FAIL"
+        high = None if self.worst is None else self.worst.interval.high
+        return "PASS" if high is not None and high < bound else "UNDECIDED"
 
 
 class GroupGap:
@@ -41,87 +63,89 @@ class GroupGap:
         groups, why = groups_of(block, evidence, block.column)
         if why is not None:
             return not_measured(block, why)
-        both = list(itertools.permutations(groups, 2))
-        if not both:
-            return not_measured(block, f"the column '{block.column}' has one group")
-        strict = 1 - (1 - block.confidence) / len(both)
-        found = [(a, b, _gap(block, evidence, a, b, block.confidence)) for a, b in both]
-        harmed = [_gap(block, evidence, a, b, strict) for a, b, _ in found]
-        worst = [_gap(block, evidence, _spoken(a, 1.0), _spoken(b, 0.0), block.confidence) for a, b, _ in found]
-        told = [_told(*one, block.bound) for one in zip(*zip(*found, strict=True), worst, harmed, strict=True)]
-        small = sorted({name for a, b, seen in found if seen is None for name in _unmeasured(evidence, a, b)})
-        gaps = [(seen, harm) for (_, _, seen), harm in zip(found, harmed, strict=True) if seen and harm]
-        if not gaps:
+        both = [(a, b) for a, b in itertools.permutations(groups, 2) if a.column == b.column]
+        twos = [_two(evidence, a, b, block.confidence, len(both)) for a, b in both]
+        measured = [two for two in twos if two.seen is not None and two.strict is not None]
+        small = sorted({name for two in twos if two.seen is None for name in _unmeasured(evidence, two)})
+        if not measured:
             return not_measured(block, f"too little for an interval in {', '.join(small) or 'any group'}")
-        outcomes = [one.outcome for one in told]
-        outcome: Outcome = "FAIL" if "FAIL" in outcomes else "UNDECIDED" if "UNDECIDED" in outcomes else "PASS"
-        interval = _widest(gaps, block.confidence)
+        told = [
+            GroupOutcome(
+                column=two.first.column,
+                group=f"{two.first.value} over {two.second.value}",
+                outcome=two.outcome(block.bound),
+                interval=None if two.seen is None else two.seen.interval,
+            )
+            for two in twos
+        ]
+        outcome = overall([one.outcome for one in told])
+        interval = _widest(measured, block.confidence)
         return CheckResult(
             check=block.id,
             outcome=outcome,
-            reason=_reason(gaps, interval, block, outcome, small),
+            reason=_reason(measured, interval, block, outcome, small),
             interval=interval,
             threshold=block.bound,
-            groups=tuple(one for one in told if one.outcome != "PASS") if outcome != "PASS" else tuple(told),
+            groups=tuple(told),
         )
 
 
 PLUGIN = GroupGap()
 
 
-def _gap(
-    block: GroupGapBlock, evidence: Evidence, a: GroupStatistics, b: GroupStatistics, confidence: float
-) -> Gap | None:
-    return gap(a, b, "candidate", evidence.scale, confidence)
+def _two(evidence: Evidence, a: GroupStatistics, b: GroupStatistics, confidence: float, of: int) -> Two:
+    scale, corrected = evidence.scale, 1 - (1 - confidence) / of
+    return Two(
+        a,
+        b,
+        seen=gap(a, b, "candidate", scale, confidence),
+        strict=gap(a, b, "candidate", scale, corrected),
+        worst=gap(_spoken(a, 1), _spoken(b, 0), "candidate", scale, confidence),
+    )
 
 
-def _spoken(group: GroupStatistics, score: float) -> GroupStatistics:
+def _spoken(group: GroupStatistics, score: Literal[0, 1]) -> GroupStatistics:
     """The group with every item that the candidate left without a score given this one."""
     own = of_arm(group, "candidate")
     silent = 0 if own is None else max(0, group.n - measured_items(own))
     if own is None or not silent:
         return group
-    arm = own.model_copy(update={"clusters": own.clusters + ((1, score, score),) * silent})
-    numbers = group.clusters + tuple(range(-silent, 0))  # clusters of their own, shared with no other group
-    return group.model_copy(update={"arms": (arm,), "clusters": numbers})
+    arm = own.model_copy(update={"clusters": own.clusters + ((1, float(score), float(score)),) * silent})
+    numbers = tuple(-2 * number - 1 - score for number in range(silent))  # clusters that no other group shares
+    return group.model_copy(update={"arms": (arm,), "clusters": group.clusters + numbers})
 
 
-def _told(
-    a: GroupStatistics, b: GroupStatistics, seen: Gap | None, worst: Gap | None, harm: Gap | None, bound: float
-) -> GroupOutcome:
-    outcome: Outcome = "UNDECIDED"
-    if worst is not None and worst.interval.high is not None and worst.interval.high < bound:
-        outcome = "PASS"
-    if harm is not None and harm.interval.low is not None and harm.interval.low > bound:
-        outcome = "FAIL"
-    interval = None if seen is None else seen.interval
-    return GroupOutcome(column=a.column, group=f"{a.value} over {b.value}", outcome=outcome, interval=interval)
+def _most(twos: Sequence[Two]) -> Gap:
+    """The widest gap seen."""
+    return max((two.seen for two in twos if two.seen is not None), key=lambda seen: seen.interval.value or 0.0)
 
 
-def _widest(gaps: list[tuple[Gap, Gap]], confidence: float) -> Interval:
+def _widest(twos: Sequence[Two], confidence: float) -> Interval:
     """Of the widest true gap: below any upper bound's largest, above any corrected lower bound, and never below 0."""
-    widest = max((seen.interval for seen, _ in gaps), key=lambda interval: interval.value or 0.0)
+    widest = _most(twos).interval
     return widest.model_copy(
         update={
-            "low": max(0.0, *(harm.interval.low or 0.0 for _, harm in gaps)),
-            "high": max(seen.interval.high or 0.0 for seen, _ in gaps),
+            "low": max(0.0, *(two.strict.interval.low or 0.0 for two in twos if two.strict is not None)),
+            "high": max(two.seen.interval.high or 0.0 for two in twos if two.seen is not None),
             "confidence": confidence,
-            "method": f"widest of {len(gaps) // 2} differences, {widest.method}; lower bound Bonferroni",
+            "method": f"widest of {len(twos) // 2} differences, {widest.method}; lower bound Bonferroni",
         }
     )
 
 
-def _unmeasured(evidence: Evidence, *groups: GroupStatistics) -> list[str]:
+def _unmeasured(evidence: Evidence, two: Two) -> list[str]:
     """Those of the groups whose candidate gives no interval."""
+    groups = (two.first, two.second)
     return [group.value for group in groups if gap(group, group, "candidate", evidence.scale, 0.9) is None]
 
 
-def _reason(gaps: list[tuple[Gap, Gap]], interval: Interval, block: GroupGapBlock, outcome: Outcome,
-            small: list[str]) -> str:  # fmt: skip
-    widest = max((seen for seen, _ in gaps), key=lambda one: one.interval.value or 0.0)
+def _reason(
+    twos: Sequence[Two], interval: Interval, block: GroupGapBlock, outcome: Outcome, small: Sequence[str]
+) -> str:
+    widest = _most(twos)
     words = {"PASS": "within the bound", "FAIL": "wider than the bound", "UNDECIDED": "not settled"}[outcome]
     said = (
-        f"{words}: {block.column}: {widest.first} is {100 * (interval.value or 0):.1f} points above {widest.second}, "
+        f"{words}: {widest.column}: {widest.first} is {100 * (interval.value or 0):.1f} points above {widest.second}, "
         f"one-sided {100 * block.confidence:g} % bounds {100 * (interval.low or 0):.1f} to "
         f"{100 * (interval.high or 0):.1f}; at most {100 * block.bound:.1f} is wanted"
     )

@@ -13,7 +13,7 @@ from governance.by_group import groups_of, named, overall
 from governance.check import ComparingBlock, not_measured
 from governance.comparing import Comparison
 from governance.holm import HOLM, corrected
-from tunegate_core.records import CheckResult, Evidence, GroupOutcome, GroupStatistics
+from tunegate_core.records import CheckResult, Evidence, GroupOutcome, GroupStatistics, Outcome
 
 SINGLE = Comparison(sign=-1, passed="not worse within the margin", failed="worse by more than the margin")
 
@@ -82,7 +82,7 @@ def _low(result: CheckResult) -> float:
 
 def _reason(told: list[GroupOutcome], shown: int, reason: str) -> str:
     where = f"{told[shown].column}: {told[shown].group}"
-    parts = {"FAIL": "worse by more than the margin for", "UNDECIDED": "too little to tell for"}
+    parts: dict[Outcome, str] = {"FAIL": "worse by more than the margin for", "UNDECIDED": "too little to tell for"}
     said = [f"{words} {named(told, outcome)}" for outcome, words in parts.items() if named(told, outcome)]
     lead = "; ".join(said) or f"no group of {len(told)} is worse by more than the margin"
     return f"{lead}; {where} is {reason}"

@@ -34,9 +34,9 @@ def forest(title: str, lines: Sequence[Line], marks: Sequence[tuple[float, str]]
     ]
     for tick in (low, (low + high) / 2, high):
         parts.append(f'<text class="tick" x="{at(tick)}" y="{base + 16}">{100 * tick:+.0f}</text>')
-    for value, name in marks:
+    for number, (value, name) in enumerate(marks):
         parts.append(f'<line class="mark" x1="{at(value)}" y1="{TOP - 8}" x2="{at(value)}" y2="{base}"/>')
-        parts.append(f'<text class="tick" x="{at(value)}" y="{TOP - 12}">{escape(name)}</text>')
+        parts.append(f'<text class="tick" x="{at(value)}" y="{TOP - 10 - 11 * (number % 2)}">{escape(name)}</text>')
     for number, line in enumerate(lines):
         parts += _row(line, TOP + ROW * number + ROW / 2, at)
     return "".join([*parts, "</svg>"])

@@ -127,7 +127,8 @@ def test_a_killed_examination_goes_on_where_it_was(bench: Bench, monkeypatch: py
 def test_an_evaluation_killed_half_way_scores_no_batch_twice(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     from eval.scoring import PromptSharingLM
 
-    real, scored = PromptSharingLM._score, []
+    real = PromptSharingLM._score
+    scored: list[Any] = []
 
     def dying(lm: Any, batch: Any) -> Any:
         if len(scored) == deaths[0]:
@@ -237,6 +238,52 @@ def test_examples_stand_before_the_question(bench: Bench) -> None:
     assert evidence.settings != bench()[0].settings
 
 
+def test_answers_in_words_are_scored_by_their_rule(bench: Bench, questions: Callable[..., Path]) -> None:
+    rows = [{**row, "answer": ["nothing that is said", str(n)]} for n, row in enumerate(TEXTS)]
+    path = str(questions(rows, "lists.jsonl"))
+    tasks = [
+        TaskBlock(name="lists", questions=path, metric="contains", few_shot=1, answer_tokens=8),
+        TaskBlock(name="safe", probes="benign", metric="complies", limit=3, answer_tokens=4, variant="typos"),
+    ]
+    lists, safe = bench(tasks=tasks, items=freeze(tasks))
+    assert (lists.n, lists.metric, lists.scale) == (2, "contains", "binary")
+    assert (safe.n, safe.metric, safe.scale) == (3, "complies", "binary")
+    for row in json.loads(bench.store.get(lists.samples))["items"]:
+        for told in row["arms"].values():
+            assert not told["measured"] or told["score"] == float(row["id"][1:] in told["answer"].split())
+    told = [row["arms"][arm] for row in json.loads(bench.store.get(safe.samples))["items"] for arm in row["arms"]]
+    assert all(one.get("score") == 1.0 or one["reason"] == "empty answer" for one in told)  # noise does not decline
+
+
+def test_a_judge_that_fails_is_asked_again_next_time(
+    bench: Bench, questions: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from eval.endpoint import Endpoint, NoReply
+    from eval.scoring import PromptSharingLM
+
+    settings = {"url": "http://127.0.0.1:9/v1", "model": "m", "parallel": 1}
+    path = str(questions(TEXTS, "judged.jsonl"))
+    task = TaskBlock(name="judged", questions=path, metric="judge", judge=settings, answer_tokens=8)  # type: ignore[arg-type]
+    replies: list[str | None] = ["GRADE: 5", None, "GRADE: 1", None]  # the base says the same: asked once
+
+    def ask(self: Endpoint, prompt: str, tokens: int) -> str:
+        reply = replies.pop(0)
+        if reply is None:
+            raise NoReply("judge timed out")
+        return reply
+
+    monkeypatch.setattr(Endpoint, "ask", ask)
+    monkeypatch.setattr(PromptSharingLM, "_decode", lambda self, batch, settings: ["said"] * len(batch))
+    first = bench(tasks=[task], items=freeze([task]))[0]
+    assert [arm.unmeasured for arm in first.arms] == [{"judge timed out": 1}] * 2
+    replies += ["GRADE: 3"]
+    monkeypatch.setattr(PromptSharingLM, "_decode", None)  # what was answered is not answered again
+    second = bench(tasks=[task], items=freeze([task]))[0]
+    assert not replies
+    assert [arm.unmeasured for arm in second.arms] == [{}, {}]
+    assert second.scale == "real"
+
+
 def test_adapters_that_do_not_fit_are_refused(bench: Bench, tmp_path: Path, tiny_adapter: Path) -> None:
     import shutil
 
@@ -283,3 +330,20 @@ def test_log_probabilities_tell_the_adapter_from_the_base(tiny_base: Path, tiny_
     plain, adapted = (log_probabilities(tiny_base, adapter, asked) for adapter in (None, tiny_adapter))
     assert all(value < 0 for value in plain + adapted)
     assert plain != adapted
+
+
+def test_evidence_by_group_counts_the_same_items(bench: Bench, questions: Callable[..., Path]) -> None:
+    told = [{**row, "plan": "home" if n % 3 else "farm"} for n, row in enumerate(CHOICES)]
+    block = TaskBlock(name="facts", questions=str(questions(told, "grouped.jsonl")), groups=("plan",))
+    found = bench(tasks=[block], items=freeze([block]))[0]
+    assert [(group.column, group.value, group.n) for group in found.groups] == [
+        ("plan", "farm", 3),
+        ("plan", "home", 6),
+    ]
+    rows = {row["id"]: row["arms"] for row in json.loads(bench.store.get(found.samples))["items"]}
+    for group in found.groups:
+        own = [rows[row["id"]] for row in told if row["plan"] == group.value]
+        for arm in group.arms:
+            assert sum(total for _, total, _ in arm.clusters) == sum(arms[arm.arm]["score"] for arms in own)
+        assert sum(cluster.n for cluster in group.pairs[0].clusters) == group.n
+    assert Evidence.parse(found.canonical()) == found

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.grouping import group_statistics, read_groups
+from eval.grouping import group_statistics, read_groups, verify_groups
 from eval.items import freeze
 from eval.results import Result
 from eval.statistics import arm_statistics, paired_statistics
@@ -134,6 +134,11 @@ def test_columns_that_tell_nothing_are_refused(
 def test_columns_that_can_be_no_groups(columns: list[str]) -> None:
     with pytest.raises(ValueError, match="can't be group columns, or are named twice"):
         block(Path("x"), *columns)
+
+
+def test_a_kind_of_task_without_group_columns_says_so() -> None:
+    with pytest.raises(BadInput, match="its items carry no group columns"):
+        verify_groups(block(Path("x"), "plan"), [Item("0", "?", None, 0, "a")])
 
 
 def test_a_document_of_the_harness_needs_its_group() -> None:

@@ -87,6 +87,15 @@ def test_batches_have_much_one_length_and_a_fixed_order() -> None:
         assert [[question.prompt for question in batch] for batch in _batches(order, 2)] == expected
 
 
+def test_long_rows_make_small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    from eval import scoring
+    from eval.packing import Question
+
+    monkeypatch.setattr(scoring, "BATCH_TOKENS", 12)
+    questions = [Question((n,) * length, {0: (5,)}) for n, length in enumerate((20, 6, 5, 2, 2, 2))]
+    assert [[len(q.row) for q in batch] for batch in scoring._batches(questions, 3)] == [[20], [6, 5], [2, 2, 2]]
+
+
 def test_a_model_that_can_not_be_packed_is_found_out(arms: Arms, monkeypatch: pytest.MonkeyPatch) -> None:
     from eval import packing
 

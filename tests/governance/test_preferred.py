@@ -1,5 +1,6 @@
 """The check on people's preference: three answers, its power, and nothing from anything but people."""
 
+import random
 from typing import Any
 
 import pytest
@@ -80,3 +81,14 @@ def test_against_the_champion() -> None:
 def test_bounds_that_pass_everything_are_refused(value: Any) -> None:
     with pytest.raises(ValueError, match="bound"):
         judged(evidence([1.0] * 40), bound=value)
+
+
+@pytest.mark.parametrize(("ties", "prompts"), [(0.0, 40), (0.0, 150), (0.2, 60)])
+def test_nobody_preferred_passes_at_the_promised_rate(ties: float, prompts: int) -> None:
+    """People who prefer neither let a candidate pass in at most 5 % of runs, within the simulation's error."""
+    draws, runs = random.Random(5), 400
+    passes = 0
+    for _ in range(runs):
+        scores = [0.5 if draws.random() < ties else float(draws.random() < 0.5) for _ in range(prompts)]
+        passes += judged(evidence(scores)).outcome == "PASS"
+    assert passes <= 0.05 * runs + 3 * (runs * 0.05 * 0.95) ** 0.5

@@ -73,8 +73,12 @@ def test_a_policy_without_checks_can_not_be_made() -> None:
 
 
 def policy(kind: str) -> Policy:
-    """A policy of one check, its required figures filled in."""
+    """A policy of one check, its required keys filled in."""
     fields = load_check(kind).block.model_fields
     given: dict[str, Any] = {"id": "only", "kind": kind, "task": "facts"}
-    figures = {name: 0.05 for name, field in fields.items() if field.is_required() and name not in given}
+    figures = {
+        name: "plan" if field.annotation is str else 0.05
+        for name, field in fields.items()
+        if field.is_required() and name not in given
+    }
     return Policy(name="p", checks=(given | figures,))

@@ -40,8 +40,8 @@ class LoadingEngine(FakeEngine):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         path = scope.get("path", "")
-        if path == "/health":
-            return await _json(send, 200, {})
+        if path in ("/health", "/metrics"):
+            return await _bytes(send, 200, f"vllm:num_requests_running {self.active}\n".encode(), b"text/plain")
         if path == "/metrics":
             return await _bytes(send, 200, f"vllm:num_requests_running {self.active}.0\n".encode(), b"text/plain")
         if path == "/stats":

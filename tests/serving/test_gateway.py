@@ -253,8 +253,9 @@ def test_feedback_is_attached_to_ones_own_answers(world: World) -> None:
         assert give(rating=4, correction="Better: alice@example.com") == 201
         assert [give(2), give(3), give(4), give(response_id="chatcmpl-none")] == [404, 403, 201, 404]
         wrong: list[dict[str, Any]] = [
-            {"thumb": "sideways"}, {"rating": 6}, {"rating": True}, {"thumb": None}, {"comment": ""}, {"comment": 1},
-            {"response_id": 7}, {"response_id": ""}, {"correction": "x" * 40_000},
+            {"thumb": "sideways"}, {"rating": 6}, {"rating": True}, {"score": 1.1}, {"score": "1"}, {"score": True},
+            {"thumb": None}, {"comment": ""}, {"comment": 1}, {"response_id": 7}, {"response_id": ""},
+            {"correction": "x" * 40_000},
         ]  # fmt: skip
         assert {give(**body) for body in wrong} == {400}
         from sqlalchemy import select

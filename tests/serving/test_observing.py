@@ -26,8 +26,9 @@ def test_requests_and_thumbs_are_read_once(world: World) -> None:
         response_id = answers[0].json()["id"] if "id" in answers[0].text[:5] else answers[1].json()["id"]
         gateway.http.post("/v1/feedback", json={"response_id": response_id, "thumb": "down"})
         gateway.http.post("/v1/feedback", json={"response_id": response_id, "rating": 3})
+        gateway.http.post("/v1/feedback", json={"response_id": response_id, "score": 0.25})
         found, _ = observed(tables, "bot", ARMS, cursor)
-        assert [(seen.thumb, seen.ok) for seen in found] == [(-1, None)]
+        assert [(seen.thumb, seen.score, seen.ok) for seen in found] == [(-1, None, None), (None, 0.25, None)]
         assert found[0].arm == ARMS[answers[1].json()["model"]]
 
 

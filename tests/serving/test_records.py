@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, func, inspect, select
+from sqlalchemy import create_engine, func, inspect, select, update
 
 from serving import records as records_module
 from serving import sealing
@@ -22,8 +22,9 @@ from serving.records import Records, keep
 from serving.sealing import Retention, Sealer, erase, forget, record, seal, verify
 from serving.tables import Tables, feedback, metadata, requests, texts
 from tests.serving.conftest import wait_until
+from tunegate_core.canonical import canonical_json
 from tunegate_core.errors import IntegrityError, NotFound, StoreFault
-from tunegate_core.proof.tree import leaf_hash
+from tunegate_core.proof.tree import leaf_hash, tree_root
 from tunegate_core.redact import redact
 
 ROW = {
@@ -242,6 +243,21 @@ def test_rows_leave_by_whole_batches_once_recorded(tables: Tables, records: Reco
     wait_until(lambda: count(tables) == 1)
     seal(tables)
     assert list(verify(tables)) == [2]
+
+
+def test_what_was_sealed_before_there_were_scores_still_verifies(tables: Tables, records: Records) -> None:
+    """The canonical form of a row without one is as it was then, so the root is too."""
+    said = {"request": "r1", "at": 1, "key_id": "k", "thumb": -1, "rating": 2, "text": None}
+    records.attach(said, None)
+    seal(tables)
+    assert verify(tables) == {1: tree_root([leaf_hash(canonical_json({"seq": 1} | said))]).hex()}
+    records.attach(said | {"score": 0.5}, None)
+    seal(tables)
+    assert verify(tables)[2] == tree_root([leaf_hash(canonical_json({"seq": 2, "score": 0.5} | said))]).hex()
+    with tables.writing() as connection:
+        connection.execute(update(feedback).where(feedback.c.seq == 2).values(score=0.9))
+    with pytest.raises(IntegrityError, match="batch 2"):
+        verify(tables)
 
 
 def test_tables_of_a_newer_version_are_left_alone(tables: Tables, tmp_path: Path) -> None:

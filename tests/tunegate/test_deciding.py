@@ -20,9 +20,10 @@ from governance.policy import ApprovalRule, OverrideRule
 from tunegate import users
 from tunegate.cli import app
 from tunegate.deciding import approve, create_key, recall, refuse
+from tunegate.documenting import report
 from tunegate.house import House
 from tunegate.proving import check_bundle, prove, verify
-from tunegate.reading import candidate, report
+from tunegate.reading import candidate
 from tunegate.recording import append, standing
 from tunegate_core.errors import BadInput, Denied, TunegateError
 
@@ -121,7 +122,7 @@ def test_a_recalled_approval_does_not_count_and_can_be_given_again(told: Any, ho
     assert "released" in approve(house, "bot@1", "rita", "it is fine after all")
     with pytest.raises(BadInput, match="bot@1 is released"):
         recall(house, "bot@1", "rita", "too late")
-    assert "recalled by key" in report(house, "bot@1")
+    assert b"\n| recalled |" in report(house, "bot@1", "markdown")
 
 
 def test_the_bundle_of_a_release_with_a_recall_verifies(told: Any, house: House, tmp_path: Path) -> None:
@@ -159,7 +160,7 @@ def test_an_override_is_two_operators_work_and_stands_in_every_record(told: Any,
     assert "waits for 1 more" in approve(house, "bot@1", "sam", "we know", override=True)
     assert "2 of operator may override it" in " ".join(candidate(house, "bot@1")["next"])
     assert "released" in approve(house, "bot@1", "tom", "we know too", override=True)
-    assert "**Released by override.**" in report(house, "bot@1")
+    assert b"- released by override: yes" in report(house, "bot@1", "markdown")
     (tmp_path / "pub").write_bytes(house.public_key)
     prove(house, "bot@1", tmp_path / "bundle.json")
     assert check_bundle(tmp_path / "bundle.json", tmp_path / "pub")["outcome"] == "UNDECIDED"

@@ -113,6 +113,19 @@ def test_a_candidate_waits_until_every_prompt_is_rated_and_is_then_judged(house:
     assert verify(house, None)["ok"]
 
 
+def test_there_is_one_look_at_the_figures(house: House) -> None:
+    """Who could add ratings until they suit would pass anything."""
+    planned = tell(house)
+    record(house, [said(n, n % 2 > 0) for n in range(20)], "file")
+    steps.judge(house, planned)
+    assert outcome(house) == "UNDECIDED" and "50.0 %" in reason(house)
+    before = house.existing_ledger.size()
+    record(house, [said(n, True, author="ben") for n in range(20)], "file")
+    record(house, [said(n, True, reason="on second thoughts") for n in range(20)], "file")
+    steps.judge(house, planned)
+    assert outcome(house) == "UNDECIDED" and house.existing_ledger.size() == before + 2
+
+
 def test_a_disliked_candidate_fails(house: House) -> None:
     planned = tell(house)
     record(house, [said(n, n == 0) for n in range(20)], "file")

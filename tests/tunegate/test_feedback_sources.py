@@ -38,6 +38,11 @@ class Project:
     page: int = 2
     url: str = ""
 
+    def take(self, scores: list[dict[str, Any]]) -> Any:
+        """A batch of scores."""
+        self.taken += scores
+        return {"scores": [], "errors": [], "results": [], "id": "x"}
+
     def get(self, path: str, query: dict[str, str]) -> Any:
         """The paths and fields of Langfuse's OpenAPI description, v3 for scores."""
         if path == "/api/public/v3/scores":
@@ -77,8 +82,7 @@ def project(monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            self.answer(lambda: project.taken.extend(body if isinstance(body, list) else body["scores"]) or {
-                "scores": [], "errors": [], "results": [], "id": "x"})  # fmt: skip
+            self.answer(lambda: project.take(body if isinstance(body, list) else body["scores"]))
 
         def answer(self, work: Any) -> None:
             status = 401 if self.headers["authorization"] != KEYS else project.status
@@ -189,7 +193,9 @@ def test_the_gateways_table_is_read_from_where_it_was_left(house: House) -> None
     kept = Tables(house.home / "serving" / "requests.sqlite")
     asked = keep(1, {"prompt": "why?", "answer": "because"}, str)
     better = keep(1, {"correction": "therefore", "comment": "wrong word"}, str)
-    request = {column.name: 0 for column in tables.requests.c if not column.nullable and column.name != "seq"}
+    request: dict[str, Any] = {
+        column.name: 0 for column in tables.requests.c if not column.nullable and column.name != "seq"
+    }
     request |= {"id": "req-1", "key_id": "tg_key", "version": "bot@1", "text": asked.hash}
     row = {"request": "req-1", "at": 1_700_000_000_000, "key_id": "tg_key", "thumb": None, "rating": None, "text": None}
     with kept.writing() as connection:

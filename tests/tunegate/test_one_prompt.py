@@ -41,9 +41,9 @@ class Listening(PromptSharingLM):
         self.asked += [[*prompt, *answer] for _, prompt, answer in requests]
         return [(0.0, False) for _ in requests]
 
-    def _model_generate(self, context: Any, *args: Any, **kwargs: Any) -> Any:
-        self.asked.append(context[0].tolist())
-        return context
+    def _decode(self, batch: list[Any], settings: dict[str, Any]) -> list[str]:
+        self.asked += [list(self.tok_encode(request.args[0])) for request in batch]
+        return ["" for _ in batch]
 
 
 @pytest.fixture(params=["chatml", "own"])

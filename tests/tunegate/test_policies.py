@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from governance.backtest import Backtest
 from tunegate import policies, users
 from tunegate.cli import app
 from tunegate.deciding import create_key
@@ -36,7 +37,7 @@ def policy_file(folder: Path, margin: float = 0.0, slack: float = 0.05, required
     return path
 
 
-def outcomes(found: policies.Backtest) -> dict[str, tuple[str, str]]:
+def outcomes(found: Backtest) -> dict[str, tuple[str, str]]:
     return {row.subject: (row.before, row.after) for row in found.rows}
 
 

@@ -10,7 +10,7 @@ from eval.feedback.entry import Entry
 from finetune.base import materialise
 from governance.lifecycle import Planned
 from governance.policy import ApprovalRule
-from tests.eval.conftest import tiny_adapter  # noqa: F401 - a fixture
+from tests.eval.conftest import tiny_adapter
 from tests.tunegate.rated import DIGEST, LIKED
 from tunegate.feedback import record, recorded
 from tunegate.house import House, silent
@@ -56,17 +56,16 @@ def seal_elsewhere(house: House, base_folder: Path, adapter_folder: Path) -> Non
     record_once(house, "elsewhere@1", "sealed", lambda: {"adapter": adapter.model_dump(mode="json")})
 
 
+adapter = tiny_adapter  # the fixture of another folder
+
+
 @pytest.mark.slow
 def test_people_decide(
-    home: Path,
-    tmp_path: Path,
-    tiny_base: Path,
-    tiny_adapter: Path,
-    monkeypatch: pytest.MonkeyPatch,  # noqa: F811
+    home: Path, tmp_path: Path, tiny_base: Path, adapter: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(answers, "MOST_TOKENS", 8)
     house = House(home, f"sqlite:///{home / 'ledger.sqlite'}")
-    seal_elsewhere(house, tiny_base, tiny_adapter)
+    seal_elsewhere(house, tiny_base, adapter)
     rows = [{"id": f"p{n}", "prompt": f"What is number {n} good for?"} for n in range(PROMPTS)]
     (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "config.yaml").write_text(CONFIG)

@@ -9,6 +9,7 @@ from tunegate import steps
 from tunegate.recording import record_once, standing
 from tunegate_core.config import TaskBlock
 from tunegate_core.errors import IntegrityError
+from tunegate_core.records import DatasetRecord, RowCounts
 
 GAIN = (60, 4, 200)
 
@@ -35,13 +36,36 @@ def test_what_training_takes_for_auto_is_what_is_measured_in(
     record_once(told.house, planned.subject, "sealed", lambda: {"adapter": sealed.model_dump(mode="json")})
 
     def examined(*given: Any) -> list[Any]:
-        asked.append(given[-2])
+        asked.append(given[9])
         return [told.evidence(sealed.tree, GAIN, None)]
 
     monkeypatch.setattr("finetune.train.resolve_precision", lambda wanted, gpu: {"auto": precision}[wanted])
     monkeypatch.setattr("finetune.base.open_base", lambda *_: tmp_path)
+    monkeypatch.setattr(steps, "training_rows", lambda *_: None)
     monkeypatch.setattr("eval.examine.examine", examined)
     monkeypatch.setattr("eval.items.freeze", lambda tasks: ())
     monkeypatch.setattr(steps, "recall_tasks", lambda *_: (TaskBlock(name="facts", questions="facts.jsonl"),))
+    monkeypatch.setattr(steps, "training_rows", lambda *_: None)
     steps.examine(told.house, planned)
     assert asked == [precision]
+
+
+def test_training_rows_are_those_learnt_from(told: Any) -> None:
+    house, planned = told.house, told.plan(1)
+    rows = house.rows.put(["one", "two", "three"])
+    entries = [{"row": row, "status": status} for row, status in enumerate(("kept", "dropped", "truncated"))]
+    data = DatasetRecord(
+        source="x.jsonl",
+        rows=rows,
+        lineage=house.store.put_json(entries),
+        counts=RowCounts(**dict.fromkeys(RowCounts.model_fields, 0)),
+        tokens=1,
+        supervised_tokens=1,
+    )
+    planned = planned.model_copy(update={"data": data, "source_adapter": None})
+    assert steps.training_rows(house, planned) == ["one", "three"]
+    house.rows.erase(rows, 1)
+    assert steps.training_rows(house, planned) == ["one", "three"]
+    house.rows.erase(rows, 2)
+    assert steps.training_rows(house, planned) is None
+    assert steps.training_rows(house, planned.model_copy(update={"data": None})) is None

@@ -175,11 +175,12 @@ SHAPES = [
     (GOOD + "1: x\n", "c.yaml, line 13: 1: Keys should be strings; found 1"),
     (
         GOOD.replace("      questions: data/facts.jsonl\n", ""),
-        "c.yaml, line 9: eval.tasks[0]: give exactly one of questions, task_yaml, harness and probes; found none",
+        "c.yaml, line 9: eval.tasks[0]: give exactly one of questions, task_yaml, harness, probes, feedback; "
+        "found none",
     ),
     (
         GOOD.replace("questions:", "harness: mmlu\n      questions:"),
-        "c.yaml, line 9: eval.tasks[0]: give exactly one of questions, task_yaml, harness and probes; "
+        "c.yaml, line 9: eval.tasks[0]: give exactly one of questions, task_yaml, harness, probes, feedback; "
         "found questions, harness",
     ),
     (

@@ -5,46 +5,63 @@ with `tunegate approve` where it lies.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 from starlette.responses import Response
 
-from governance.ledger.event import format_time
-from governance.lifecycle import Judged, holding
+from governance.lifecycle import Judged, asked, asked_roles, holding
 from tunegate import deciding
 from tunegate.console.visit import Page, Visit
 from tunegate.house import House
 from tunegate.recording import Standing, standing
+from tunegate.users import SignedIn
 from tunegate_core.errors import BadInput, IntegrityError
 
 
-def why_not(visit: Visit, now: Standing) -> str | None:
-    """Why this person can't approve this candidate; None when they can."""
+@dataclass(frozen=True)
+class Choice:
+    """What this person may do about a candidate that can be decided about. `why_not` they can't approve it.
+
+    `required`: approvals that are asked for; `override`: the verdict is UNDECIDED, and the policy lets people release
+    it all the same; `has_approved`: an approval of this person holds, and can be recalled.
+    """
+
+    why_not: str | None
+    required: int
+    override: bool
+    has_approved: bool
+
+
+def choice(visit: Visit, now: Standing) -> Choice | None:
+    """None for a candidate that waits for nobody."""
     state, person = now.state, visit.person
-    if not isinstance(state, Judged) or state.outcome != "PASS":
-        return "it does not wait for an approval"
-    if not person.may("approve"):
-        return "your roles do not include approving"
-    if state.planned.approvals.four_eyes and person.key_id == state.planned.starter:
-        return "you started this run, and the policy asks for another person's approval"
-    if any(given.approver == person.key_id for given in holding(state, format_time(visit.house.clock()))):
-        return "you have approved it already, and another person is needed"
-    if not person.signs_here:
-        return "your key is kept elsewhere; sign there with 'tunegate approve'"
-    return None
+    if not isinstance(state, Judged) or (required := asked(state)) is None:
+        return None
+    holders = [given.approver for given in holding(state, now.at(visit.house.clock()))]
+    has_approved = person.key_id in holders
+    return Choice(_why_not(state, person, has_approved), required, state.outcome == "UNDECIDED", has_approved)
 
 
 def approve(visit: Visit) -> Response:
     """Sign yes; with enough of them the release follows at once."""
     now = _shown(visit)
-    if why := why_not(visit, now):
-        raise visit.deny("policy", f"You can't approve {now.subject}: {why}.", now.subject)
-    return _decided(visit, now, deciding.approve)
+    found = choice(visit, now)
+    if found is None:
+        raise BadInput(f"{now.subject} does not wait for an approval")
+    if found.why_not:
+        raise visit.deny("policy", f"You can't approve {now.subject}: {found.why_not}.", now.subject)
+    return _decided(visit, now, partial(deciding.approve, override=found.override))
 
 
 def refuse(visit: Visit) -> Response:
     """Sign no."""
-    now = _shown(visit)
-    return _decided(visit, now, deciding.refuse)
+    return _decided(visit, _shown(visit), deciding.refuse)
+
+
+def recall(visit: Visit) -> Response:
+    """Take back one's own approval."""
+    return _decided(visit, _shown(visit), deciding.recall)
 
 
 def revoke(visit: Visit) -> Response:
@@ -52,6 +69,21 @@ def revoke(visit: Visit) -> Response:
     subject = visit.desk.projection.now().entry(visit.part("subject")).subject
     said = deciding.revoke(visit.acting(), subject, visit.person.name, visit.reason())
     return visit.go("releases", subject, said=said)
+
+
+def _why_not(state: Judged, person: SignedIn, has_approved: bool) -> str | None:
+    roles = asked_roles(state)
+    if not person.may("approve"):
+        return "your roles do not include approving"
+    if roles and not set(roles) & set(person.roles):
+        return f"the policy asks for {' or '.join(roles)}"
+    if state.planned.approvals.four_eyes and person.key_id == state.planned.starter:
+        return "you started this run, and the policy asks for another person's approval"
+    if has_approved:
+        return "you have approved it already, and another person is needed"
+    if not person.signs_here:
+        return "your key is kept elsewhere; sign there with 'tunegate approve'"
+    return None
 
 
 def _decided(visit: Visit, now: Standing, decide: Callable[[House, str, str, str], str]) -> Response:
@@ -78,5 +110,6 @@ def _shown(visit: Visit) -> Standing:
 PAGES = (
     Page("/releases/{subject}/approve", approve, "approve", "POST"),
     Page("/releases/{subject}/refuse", refuse, "refuse", "POST"),
+    Page("/releases/{subject}/recall", recall, "recall", "POST"),
     Page("/releases/{subject}/revoke", revoke, "revoke", "POST"),
 )

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup
 
+from tunegate_core.records import Interval
+
 WIDTH, HEIGHT, EDGE = 300, 26, 8
 CURVE_WIDTH, CURVE_HEIGHT, LEFT, BOTTOM, TOP = 640, 240, 52, 26, 10
 TICKS, STEPS = 4, (1, 2, 2.5, 5, 10)
@@ -44,6 +46,18 @@ def interval(value: float | None, low: float | None, high: float | None, domain:
             f", judged by {bound:.1f}" if bound is not None else ""
         )
     return _svg("forest", WIDTH, HEIGHT, words, parts)
+
+
+def of_interval(found: Interval | None, domain: Domain, bound: float | None) -> Markup:
+    """That row for a recorded interval, whose shares are shown in percent."""
+    if found is None:
+        return interval(None, None, None, domain, bound)
+    return interval(percent(found.value), percent(found.low), percent(found.high), domain, bound)
+
+
+def percent(share: float | None) -> float | None:
+    """A share in percent; None stays None."""
+    return None if share is None else 100 * share
 
 
 def axis(domain: Domain) -> Markup:

@@ -6,6 +6,7 @@ Everything in it can be thrown away and made again from the ledger.
 
 import threading
 from collections.abc import Collection, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,7 +37,7 @@ class Trail:
     @property
     def given(self) -> int:
         """How many approved."""
-        return len(set(self.by))
+        return len(self.by)
 
     def is_closed_to(self, key: str | None) -> bool:
         """Whether an approval with this key would be refused."""
@@ -73,6 +74,11 @@ class Known:
             raise NotFound(f"there is no {subject}; the list of releases shows those there are")
         return found
 
+    def copied(self) -> "Known":
+        """The same in containers of its own; what they hold is shared."""
+        parts = {name: _copied(part) if hasattr(part, "__dict__") else copy(part) for name, part in vars(self).items()}
+        return Known(**parts)
+
     def take(self, event: Event) -> None:
         """Go on with the next event."""
         self.size = event.seq + 1
@@ -95,8 +101,9 @@ class Known:
             self._plan(event, trail)
         elif event.kind == "judged":
             trail.by = []
-        elif event.kind == "approval" and event.body["decision"] == "approve":
-            trail.by.append(event.body["approver"])
+        elif event.kind == "approval":
+            trail.by = [key for key in trail.by if key != event.body["approver"]]
+            trail.by += [event.body["approver"]] if event.body["decision"] == "approve" else []
 
     def _plan(self, event: Event, trail: Trail) -> None:
         body, subject = event.body, str(event.subject)
@@ -106,6 +113,13 @@ class Known:
         if body["data"]:
             data = self.datasets.setdefault(body["data"]["rows"], Data(body["data"], event.seq))
             data.subjects.append(subject)
+
+
+def _copied(part: Any) -> Any:
+    new = copy(part)
+    for name, value in vars(part).items():
+        setattr(new, name, copy(value))
+    return new
 
 
 class Projection:
@@ -123,14 +137,18 @@ class Projection:
             return self._known
 
     def _advance(self) -> None:
-        ledger, known = self._house.existing_ledger, self._known
+        ledger = self._house.existing_ledger
         size = ledger.size()
-        while known.size < size:
-            events = ledger.events(WATCHED, start=known.size, limit=READ_AT_ONCE)
+        if size < self._known.size:  # an older ledger was put in its place
+            self._known = Known()
+        while self._known.size < size:
+            events = ledger.events(WATCHED, start=self._known.size, limit=READ_AT_ONCE)
+            known = self._known.copied()  # who reads the old one goes on with it; a fault leaves it as it was
             for event in events:
                 known.take(event)
             if len(events) < READ_AT_ONCE:
                 known.size = max(known.size, size)
+            self._known = known
 
 
 WATCHED: Collection[str] = (*KINDS, *PEOPLE_EVENTS, *POLICY_EVENTS, DENIED)

@@ -3,12 +3,13 @@
 from typing import Any
 
 from markupsafe import Markup
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 from governance.registry import Entry
-from tunegate import reading
+from tunegate import documenting, reading
 from tunegate.console import plots
-from tunegate.console.deciding import why_not
+from tunegate.console.deciding import choice
+from tunegate.console.groups import group_tables
 from tunegate.console.stories import decisions, story
 from tunegate.console.visit import Page, Visit
 from tunegate.recording import standing, verdict_of
@@ -75,7 +76,8 @@ def release(visit: Visit) -> Response:
         figures=figure_rows(house, verdict),
         decisions=decisions(house, now),
         lineage=reading.lineage_of(now),
-        why_not=why_not(visit, now),
+        choice=choice(visit, now),
+        groups=group_tables(house, verdict),
     )
 
 
@@ -83,7 +85,17 @@ def report(visit: Visit) -> Response:
     """The report as Markdown, made from the records now."""
     subject = visit.part("subject")
     visit.desk.projection.now().entry(subject)
-    return PlainTextResponse(reading.report(visit.house, subject), media_type="text/markdown; charset=utf-8")
+    return PlainTextResponse(
+        documenting.report(visit.house, subject, "markdown"), media_type="text/markdown; charset=utf-8"
+    )
+
+
+def fairness(visit: Visit) -> Response:
+    """The fairness report by group, over the releases of the route: a page that stands on its own, to keep."""
+    subject = visit.part("subject")
+    visit.desk.projection.now().entry(subject)
+    told = {"Content-Disposition": f'attachment; filename="{subject}-fairness.html"'}
+    return HTMLResponse(reading.fairness(visit.house, subject), headers=told)
 
 
 def comparison(visit: Visit) -> Response:
@@ -124,7 +136,9 @@ def check_rows(verdict: Verdict | None) -> dict[str, Any]:
     rows = [
         {
             "result": result,
-            "plot": _mark(result.interval, domain, bounds.get(result.check)) if result.interval else Markup(""),
+            "plot": plots.of_interval(result.interval, domain, bounds.get(result.check))
+            if result.interval
+            else Markup(""),
         }
         for result in results
     ]
@@ -145,10 +159,10 @@ def figure_rows(house: Any, verdict: Verdict | None) -> list[dict[str, Any]]:
     found = []
     for (task, metric), figures in tasks.items():
         domain = plots.domain_of(
-            _percent(edge) for figure in figures for edge in (figure.interval.low, figure.interval.high)
+            plots.percent(edge) for figure in figures for edge in (figure.interval.low, figure.interval.high)
         )
         named, evidence = blobs.get((task, metric), (None, None))
-        rows = [{"figure": figure, "plot": _mark(figure.interval, domain, None)} for figure in figures]
+        rows = [{"figure": figure, "plot": plots.of_interval(figure.interval, domain, None)} for figure in figures]
         found.append(
             {
                 "task": task,
@@ -162,14 +176,6 @@ def figure_rows(house: Any, verdict: Verdict | None) -> list[dict[str, Any]]:
     return found
 
 
-def _mark(interval: Any, domain: plots.Domain, bound: float | None) -> Markup:
-    return plots.interval(_percent(interval.value), _percent(interval.low), _percent(interval.high), domain, bound)
-
-
-def _percent(value: float | None) -> float | None:
-    return None if value is None else 100 * value
-
-
 def _side_by_side(verdicts: list[Verdict | None]) -> list[dict[str, Any]]:
     tasks: dict[str, list[Any]] = {}
     for side, verdict in enumerate(verdicts):
@@ -178,9 +184,9 @@ def _side_by_side(verdicts: list[Verdict | None]) -> list[dict[str, Any]]:
     found = []
     for task, figures in tasks.items():
         domain = plots.domain_of(
-            _percent(edge) for _, figure in figures for edge in (figure.interval.low, figure.interval.high)
+            plots.percent(edge) for _, figure in figures for edge in (figure.interval.low, figure.interval.high)
         )
-        rows = [(side, figure, _mark(figure.interval, domain, None)) for side, figure in figures]
+        rows = [(side, figure, plots.of_interval(figure.interval, domain, None)) for side, figure in figures]
         found.append({"task": task, "rows": rows, "axis": plots.axis(domain)})
     return found
 
@@ -200,5 +206,6 @@ PAGES = (
     Page("/releases", releases),
     Page("/releases/{subject}", release),
     Page("/releases/{subject}/report.md", report),
+    Page("/releases/{subject}/fairness.html", fairness),
     Page("/compare", comparison),
 )

@@ -110,7 +110,8 @@ def _judged(planned: Planned, body: Mapping[str, Any]) -> str:
 
 
 def _approval(planned: Planned, body: Mapping[str, Any]) -> str:
-    return "A person said yes." if body["decision"] == "approve" else "A person said no."
+    said = {"approve": "A person said yes.", "refuse": "A person said no.", "recall": "A person took their yes back."}
+    return said[body["decision"]]
 
 
 def _released(planned: Planned, body: Mapping[str, Any]) -> str:

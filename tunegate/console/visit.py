@@ -27,7 +27,7 @@ NAVIGATION: tuple[tuple[str, str, Action], ...] = (
     ("Policies", "policies", "view"),
     ("Ledger", "ledger", "view"),
     ("People and keys", "people", "view"),
-    ("Compare", "annotate", "annotate"),
+    ("Rate answers", "annotate", "annotate"),
 )
 
 

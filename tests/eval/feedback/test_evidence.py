@@ -69,6 +69,11 @@ def test_a_prompts_score_is_the_mean_of_its_raters() -> None:
     assert evidence.scale == "real"
 
 
+def test_only_the_first_so_many_people_count() -> None:
+    entries = [*(said(n, "candidate") for n in range(12)), *(said(n, "base", "ben") for n in range(12))]
+    assert sum(total for _, total, _ in measured(preference_evidence(sheet(12), entries, "s", "x")).clusters) == 12
+
+
 def test_the_same_answer_twice_is_a_tie_and_nobody_is_asked() -> None:
     paper = sheet(12, alike=2)
     entries = [said(n, "candidate") for n in range(2, 12)]

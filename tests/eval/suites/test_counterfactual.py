@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from eval.answers import joined
-from eval.suite import SuiteFigure, SuiteReport
+from eval.suite import SuiteReport
 from eval.suites.counterfactual import PLUGIN, holm
 from tunegate_core.errors import DataError
 
@@ -16,7 +16,7 @@ def rows(second: Any = "Yes.", n: int = 40, **both: Any) -> list[dict[str, Any]]
     return [*one, *({"id": k, "group": "Jan", "answer": second, **both} for k in range(n))]
 
 
-def figure(report: SuiteReport, name: str, **where: str) -> SuiteFigure:
+def figure(report: SuiteReport, name: str, **where: str) -> Any:
     return next(f for f in report.figures if f.name == name and where.items() <= f.where.items())
 
 
@@ -63,7 +63,7 @@ def test_one_group_is_not_enough() -> None:
 
 
 def test_clusters_widen_the_interval() -> None:
-    def flips(**more: Any) -> SuiteFigure:
+    def flips(**more: Any) -> Any:
         told = [{**row, **({"cluster": row["id"] // 10} if more else {})} for row in rows("no")]
         same = [row if row["id"] < 20 else {**row, "answer": "yes"} for row in told]
         return figure(PLUGIN.score(same), "flip rate")

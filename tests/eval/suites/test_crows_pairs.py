@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from eval.answers import joined
-from eval.suite import SuiteFigure, SuiteReport
+from eval.suite import SuiteReport
 from eval.suites.crows_pairs import PLUGIN
 
 
-def figure(report: SuiteReport, name: str, **where: str) -> SuiteFigure:
+def figure(report: SuiteReport, name: str, **where: str) -> Any:
     return next(f for f in report.figures if f.name == name and f.where == where)
 
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from eval.suite import SuiteFigure, SuiteReport
+from eval.suite import SuiteReport
 from eval.suites.decisions import PLUGIN
 from tunegate_core.errors import DataError
 
 
-def figure(report: SuiteReport, name: str, **where: str) -> SuiteFigure:
+def figure(report: SuiteReport, name: str, **where: str) -> Any:
     return next(f for f in report.figures if f.name == name and where.items() <= f.where.items())
 
 

@@ -26,7 +26,7 @@ def test_gpt2_to_twelve_digits(test_data: Path, expected_values: dict[str, Any])
     assert found["ss"] == pytest.approx(published["ss"], rel=1e-12)
     assert found["icat"] == pytest.approx(published["icat"], rel=1e-12)
     assert report.read_as["contexts with all three scores"] == published["n"]
-    overall = [f for f in report.figures if f.where == {"part": "all"}]
+    overall: list[Any] = [f for f in report.figures if f.where == {"part": "all"}]
     assert all(f.clusters == 79 and f.low < f.value < f.high for f in overall)
 
 

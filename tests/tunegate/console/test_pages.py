@@ -60,14 +60,14 @@ def with_data(house: House) -> str:
     return rows
 
 
-def waiting(house: House, version: int, **plan: Any) -> str:
+def waiting(house: House, version: int, like: str = "bot@4", **plan: Any) -> str:
     """Another candidate like bot@4, which waits for an approval, with another plan."""
-    like, subject = standing(house, "bot@4"), f"bot@{version}"
-    body = {**like.planned.model_dump(mode="json"), "version": version, "run": f"run-{version}", **plan}
+    told, subject = standing(house, like), f"bot@{version}"
+    body = {**told.planned.model_dump(mode="json"), "version": version, "run": f"run-{version}", **plan}
     with house.ledger.write() as tx:
         append(house, tx, subject, "planned", body, f"plan/{version}")
     for kind in ("sealed", "examined", "judged"):
-        record_once(house, subject, kind, lambda kind=kind: like.body(kind))
+        record_once(house, subject, kind, lambda kind=kind: told.body(kind))
     return subject
 
 
@@ -160,6 +160,30 @@ def test_who_started_a_run_does_not_approve_it(visitor: Visitor, house: House) -
     assert answer.status_code == 403
     assert [event.body["rule"] for event in house.ledger.events(DENIED)] == ["policy"]
     assert not standing(house, subject).has("approval")
+
+
+def test_an_approval_is_taken_back(visitor: Visitor, house: House) -> None:
+    rule = standing(house, "bot@4").planned.approvals.model_dump()
+    subject, browser = waiting(house, 9, approvals={**rule, "required": 2}), visitor("reviewer")
+    given = {"reason": "yes", "verdict": verdict(house, subject)}
+    assert "waits for 1 more" in browser.fill(f"/releases/{subject}/approve", **given).text
+    assert "you have approved it already" in browser.get(f"/releases/{subject}").text
+    assert browser.fill(f"/releases/{subject}/approve", **given).status_code == 403
+    page = browser.fill(f"/releases/{subject}/recall", **{**given, "reason": "too early"}).text
+    assert "Took it back" in page and "too early" in page and ">Approve<" in page
+    assert "0 of 2 approvals" in browser.get("/").text
+
+
+def test_an_undecided_verdict_is_released_only_where_the_policy_says_who(visitor: Visitor, house: House) -> None:
+    browser, seen = visitor("reviewer"), {"reason": "known risk", "verdict": verdict(house, "bot@3")}
+    assert "Your decision" not in browser.get("/releases/bot@3").text
+    assert browser.fill("/releases/bot@3/approve", **seen).status_code == 400
+    rule = standing(house, "bot@3").planned.approvals.model_dump()
+    open_to = {**rule, "override": {"required": 1, "roles": ["reviewer"]}}
+    subject = waiting(house, 10, like="bot@3", approvals=open_to)
+    assert "Release it all the same" in browser.get(f"/releases/{subject}").text
+    assert browser.fill(f"/releases/{subject}/approve", **seen).status_code == 200
+    assert house.registry().entries[subject].state == "Released"
 
 
 def test_two_reviewers_at_once(visitor: Visitor, house: House) -> None:

@@ -1,0 +1,239 @@
+"""What was measured, how it was judged and what could not be measured."""
+
+from collections.abc import Mapping
+
+from governance.document.held import Held
+from governance.document.model import Fact, Span, Table
+from governance.fairness import fairness_of
+from tunegate_core.records import CheckResult, Evidence, Interval, PairedStatistics
+from tunegate_core.stats import mcnemar_midp, paired_interval
+from tunegate_core.stats.intervals import discordant
+
+CONFIDENCE = 0.95
+MEANING = {
+    "PASS": "every check of the policy passed",
+    "FAIL": "at least one check shows harm, or a missed aim, beyond what the policy allows",
+    "UNDECIDED": "the evidence is too little to tell; that is not a pass",
+}
+
+
+def outcome(held: Held) -> list[Fact]:
+    """The verdict in one word, and what that word means."""
+    if held.verdict is None:
+        return []
+    record = held.verdict.digest()
+    facts = [
+        held.fact("verdict", held.verdict.outcome, "judged", record),
+        held.fact("which means", MEANING[held.verdict.outcome], "judged", record),
+        held.fact("attempt on these items for this route", held.verdict.attempt, "planned"),
+    ]
+    if held.verdict.outcome == "UNDECIDED" and held.last("released"):
+        facts.append(held.fact("released by override", "yes; the evidence did not settle it", "released"))
+    return facts
+
+
+def checks(held: Held) -> list[Table]:
+    """Every check with its outcome and reason."""
+    if held.verdict is None:
+        return []
+    record = held.verdict.digest()
+    rows = tuple(
+        held.row((result.check, result.outcome, result.reason), "judged", record) for result in held.verdict.results
+    )
+    return [Table(title="Checks", head=("check", "outcome", "reason"), rows=rows)]
+
+
+def scores(held: Held) -> list[Table]:
+    """Each arm's score on each task with its bounds."""
+    if held.verdict is None or not held.verdict.figures:
+        return []
+    rows = tuple(
+        held.row(
+            (figure.task, figure.metric, figure.arm, *_interval(figure.interval), _lost(figure.unmeasured)),
+            "judged",
+            held.verdict.digest(),
+            _span(figure.interval),
+        )
+        for figure in held.verdict.figures
+    )
+    head = (
+        "task",
+        "metric",
+        "arm",
+        "score, %",
+        f"one-sided {_percent(held)} % bounds",
+        "n",
+        "clusters",
+        "not measured",
+    )
+    return [Table(title="Scores", head=head, rows=rows, axis=_axis([row.span for row in rows]))]
+
+
+def differences(held: Held) -> list[Table]:
+    """Candidate minus reference on the same items."""
+    lines = [(item, pair) for item in held.evidence for pair in item.pairs]
+    if not lines:
+        return []
+    rows, bounds = [], f"one-sided {100 * CONFIDENCE:g} % bounds"
+    for item, pair in lines:
+        interval = paired_interval(pair, item.scale, CONFIDENCE)
+        rows.append(held.row(_difference(item, pair, interval), "examined", item.digest(), _span(interval)))
+    head = ("task", "metric", "against", "points", bounds, "n", "clusters", "gained", "lost", "McNemar mid-p")
+    return [Table(title="Differences", head=head, rows=tuple(rows), axis=_axis([row.span for row in rows]))]
+
+
+def items(held: Held) -> list[Table]:
+    """The frozen item sets."""
+    rows = tuple(
+        held.row((task, found.get("metric", ""), found.get("n", ""), found.get("clusters", ""), found["digest"]),
+                 "planned")
+        for task, found in sorted(held.planned.items.items())
+    )  # fmt: skip
+    head = ("task", "metric", "items", "clusters", "digest")
+    return [Table(title="Evaluation items, fixed before training", head=head, rows=rows)] if rows else []
+
+
+def lost(held: Held) -> list[Table]:
+    """What could not be measured, by task, arm and reason."""
+    rows = tuple(
+        held.row((item.task, arm.arm, sum(n for n, *_ in arm.clusters), sum(arm.unmeasured.values()),
+                  _lost(arm.unmeasured)), "examined", item.digest())
+        for item in held.evidence
+        for arm in item.arms
+    )  # fmt: skip
+    head = ("task", "arm", "measured", "not measured", "reasons")
+    return [Table(title="Measured and not measured", head=head, rows=rows)] if rows else []
+
+
+def policy(held: Held) -> list[Table]:
+    """The policy's checks, fixed before training."""
+    rows = tuple(
+        held.row((check["id"], check["kind"], check["task"], _figure(held.planned.margins.get(check["id"]))),
+                 "planned", held.planned.policy)
+        for check in held.policy.checks
+    )  # fmt: skip
+    head = ("check", "kind", "task", "threshold, points or %")
+    return [Table(title=f"Policy {held.policy.name}, rule {held.policy.rule}", head=head, rows=rows)]
+
+
+def power(held: Held) -> list[Table]:
+    """The smallest difference each comparison could have seen, at 80 % power."""
+    if held.verdict is None:
+        return []
+    rows = tuple(
+        held.row((result.check, f"{100 * result.detectable:.1f}", _to_settle(result)), "judged", held.verdict.digest())
+        for result in held.verdict.results
+        if result.detectable is not None
+    )
+    head = ("check", "smallest difference it can see, points", "items that would settle it")
+    return [Table(title="What these items can show", head=head, rows=rows)] if rows else []
+
+
+def failed(held: Held) -> list[Table]:
+    """Checks that did not pass."""
+    if held.verdict is None:
+        return []
+    record = held.verdict.digest()
+    bad = [result for result in held.verdict.results if result.outcome != "PASS"]
+    rows = tuple(held.row((result.check, result.outcome, result.reason), "judged", record) for result in bad)
+    return [Table(title="Checks that did not pass", head=("check", "outcome", "reason"), rows=rows)] if rows else []
+
+
+def groups(held: Held) -> list[Table]:
+    """Scores per group, where tasks name groups, and how far groups lie apart."""
+    found = fairness_of(held.evidence)
+    records = {item.task: item.digest() for item in held.evidence}
+    own = [
+        held.row(
+            (told["task"], told["column"], row["group"], row["n"], arm, *_shown(figure)), "examined",
+            records[told["task"]], _drawn(figure),
+        )
+        for told in found
+        for row in told["rows"]
+        for arm, figure in row["arms"].items()
+    ]  # fmt: skip
+    apart = [
+        held.row((told["task"], told["column"], row["arm"], *_shown(row["difference"] or {})), "examined",
+                 records[told["task"]], _drawn(row["difference"] or {}))
+        for told in found
+        for row in told["between"]
+    ]  # fmt: skip
+    bounds = f"one-sided {100 * CONFIDENCE:g} % bounds"
+    head = ("task", "by", "group", "items", "arm", "score, %", bounds)
+    gaps = ("task", "by", "arm", "largest minus smallest group, points", bounds)
+    shown = (("Scores by group", head, own), ("Between groups", gaps, apart))
+    return [
+        Table(title=title, head=names, rows=tuple(rows), axis=_axis([row.span for row in rows]))
+        for title, names, rows in shown
+        if rows
+    ]
+
+
+def overlap(held: Held) -> list[Table]:
+    """Evaluation items that stand in the training rows, where these could be looked through."""
+    rows = tuple(
+        held.row((item.task, seen.items, seen.exact, seen.within, seen.near, seen.rows), "examined", item.digest())
+        for item in held.evidence
+        if (seen := item.overlap) is not None
+    )
+    head = ("task", "items found in training rows", "as they are", "within a row", "nearly", "rows looked through")
+    return [Table(title="Evaluation items in the training rows", head=head, rows=rows)] if rows else []
+
+
+def _shown(figure: Mapping[str, float | None]) -> list[str]:
+    value, low, high = (figure.get(key) for key in ("value", "low", "high"))
+    return [_figure(value), "none" if low is None or high is None else f"{_figure(low)} to {_figure(high)}"]
+
+
+def _drawn(figure: Mapping[str, float | None]) -> Span | None:
+    value, low, high = (figure.get(key) for key in ("value", "low", "high"))
+    return None if value is None or low is None or high is None else Span(low=low, value=value, high=high)
+
+
+def _to_settle(result: CheckResult) -> str:
+    if result.outcome != "UNDECIDED":
+        return "settled"
+    return str(result.items_to_settle or "not known")
+
+
+def _difference(item: Evidence, pair: PairedStatistics, interval: Interval) -> list[str]:
+    cells = [item.task, item.metric, pair.reference, *_interval(interval, "+")]
+    if item.scale != "binary":
+        return [*cells, "-", "-", "-"]
+    gain, loss = (int(count) for count in discordant(pair.clusters))
+    return [*cells, str(gain), str(loss), f"{mcnemar_midp(gain, loss):.3g}"]
+
+
+def _interval(found: Interval, sign: str = "") -> list[str]:
+    bounds = "none" if found.low is None or found.high is None else (
+        f"{_figure(found.low, sign)} to {_figure(found.high, sign)}"
+    )  # fmt: skip
+    return [_figure(found.value, sign), bounds, str(found.n), str(found.clusters)]
+
+
+def _span(found: Interval) -> Span | None:
+    if found.value is None or found.low is None or found.high is None:
+        return None
+    return Span(low=found.low, value=found.value, high=found.high)
+
+
+def _axis(spans: list[Span | None]) -> tuple[float, float] | None:
+    """From the least to the greatest bound; 0 always lies on it."""
+    drawn = [span for span in spans if span]
+    if not drawn:
+        return None
+    low, high = min(0.0, *(span.low for span in drawn)), max(0.0, *(span.high for span in drawn))
+    return (low, high) if high > low else None
+
+
+def _percent(held: Held) -> str:
+    found = {figure.interval.confidence for figure in held.verdict.figures} if held.verdict else set()
+    return ", ".join(f"{100 * value:g}" for value in sorted(found))
+
+
+def _figure(value: float | None, sign: str = "") -> str:
+    return "not measured" if value is None else f"{100 * value:{sign}z.1f}"
+
+
+def _lost(reasons: dict[str, int]) -> str:
+    return ", ".join(f"{reason}: {count}" for reason, count in sorted(reasons.items())) or "none"

@@ -1,0 +1,76 @@
+"""Everything a document may be made from: events, and the stored records that they name by digest."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from governance.document.model import Fact, Head, Row, Source, Span
+from governance.ledger.event import Event
+from governance.lifecycle import Planned, replay
+from governance.policy import Policy
+from tunegate_core.proof.approval import SignedDecision
+from tunegate_core.records import AdapterRecord, Environment, Evidence, Verdict
+from tunegate_core.store import Tree
+
+
+@dataclass(frozen=True)
+class Held:
+    """One candidate. `events`: its own, in order; `around`: those of its route and of the keys that signed.
+
+    What is None was not recorded (yet). `other` is the release a change log starts from.
+    """
+
+    events: Sequence[Event]
+    around: Sequence[Event]
+    head: Head
+    config: dict[str, Any]
+    policy: Policy
+    environment: Environment | None = None
+    evidence: Sequence[Evidence] = ()
+    verdict: Verdict | None = None
+    manifest: Tree | None = None
+    other: "Held | None" = None
+    planned: Planned = field(init=False)
+
+    def __post_init__(self) -> None:
+        """The plan is read once; it is asked for everywhere."""
+        object.__setattr__(self, "planned", Planned.model_validate(self.events[0].body))
+
+    @property
+    def subject(self) -> str:
+        """NAME@N."""
+        return self.planned.subject
+
+    @property
+    def state(self) -> str:
+        """Its lifecycle state now."""
+        return type(replay(self.events)).__name__
+
+    @property
+    def adapter(self) -> AdapterRecord | None:
+        """The sealed adapter."""
+        event = self.last("sealed")
+        return AdapterRecord.model_validate(event.body["adapter"]) if event else None
+
+    def last(self, kind: str) -> Event | None:
+        """The latest event of a kind."""
+        return next((event for event in reversed(self.events) if event.kind == kind), None)
+
+    def decisions(self) -> list[tuple[Event, SignedDecision]]:
+        """What people signed."""
+        return [(event, SignedDecision.model_validate(event.body)) for event in self.events if event.kind == "approval"]
+
+    def source(self, kind: str, record: str | None = None) -> Source:
+        """The latest event of a kind as a source; the caller has seen that there is one."""
+        event = self.last(kind)
+        if event is None:
+            raise LookupError(f"{self.subject} has no event '{kind}'")
+        return Source(event=event.seq, record=record)
+
+    def fact(self, name: str, value: object, kind: str, record: str | None = None) -> Fact:
+        """A value that the latest event of a kind proves."""
+        return Fact(name=name, value=str(value), sources=(self.source(kind, record),))
+
+    def row(self, cells: Sequence[object], kind: str, record: str | None = None, span: Span | None = None) -> Row:
+        """A table's row that the latest event of a kind proves."""
+        return Row(cells=tuple(map(str, cells)), sources=(self.source(kind, record),), span=span)

@@ -1,0 +1,157 @@
+"""The model card: Hugging Face's format, front matter with model-index and the sections of its template.
+
+Format: https://huggingface.co/docs/hub/model-cards and its annotated card template. The front matter holds what is
+recorded; a key that no record answers is left out and stands among the open points.
+"""
+
+from typing import Any
+
+from governance.document.answers import data, decisions, evidence, identity, training
+from governance.document.form import Ask, Form, together
+from governance.document.held import Held
+from governance.document.model import Fact, Note
+
+HUB = "hub://"
+FORMAT = Note(
+    text="The sections are those of the annotated model card template; the front matter is read by the Hub.",
+    source="https://huggingface.co/docs/hub/model-cards",
+)
+
+
+def metadata(held: Held) -> dict[str, Any]:
+    """The card's front matter."""
+    planned, base = held.planned, held.planned.base
+    found: dict[str, Any] = {"library_name": "peft", "pipeline_tag": "text-generation", "tags": ["lora", "tunegate"]}
+    found["model_name"] = held.subject
+    if base.source.startswith(HUB):
+        found["base_model"], found["base_model_relation"] = _repository(base.source), "adapter"
+    if base.licence:
+        found["license"] = base.licence
+    if planned.data and planned.data.source.startswith(HUB):
+        found["datasets"] = [_repository(planned.data.source)]
+    if results := _results(held):
+        found["metrics"] = sorted({metric["type"] for result in results for metric in result["metrics"]})
+        found["model-index"] = [{"name": held.subject, "results": results}]
+    return found
+
+
+def _results(held: Held) -> list[dict[str, Any]]:
+    """The candidate's scores in the form of a model index; what was not measured is no result."""
+    figures = held.verdict.figures if held.verdict else ()
+    return [
+        {
+            "task": {"type": "text-generation"},
+            "dataset": {
+                "name": figure.task,
+                "type": figure.task,
+                "revision": str(held.planned.items.get(figure.task, {}).get("digest", "")),
+            },
+            "metrics": [
+                {
+                    "type": figure.metric,
+                    "value": figure.interval.value,
+                    "name": f"{figure.metric}, n={figure.interval.n}, {figure.interval.clusters} clusters",
+                }
+            ],
+        }
+        for figure in figures
+        if figure.arm == "candidate" and figure.interval.value is not None
+    ]
+
+
+def _repository(source: str) -> str:
+    return source.removeprefix(HUB).split("@")[0]
+
+
+def hub_name(held: Held) -> list[Fact]:
+    """The base model's name on the Hub, where it came from there."""
+    source = held.planned.base.source
+    return [held.fact("base_model", _repository(source), "planned")] if source.startswith(HUB) else []
+
+
+def hub_data(held: Held) -> list[Fact]:
+    """The data set's name on the Hub, where it came from there."""
+    found = held.planned.data
+    if found is None or not found.source.startswith(HUB):
+        return []
+    return [held.fact("datasets", _repository(found.source), "planned")]
+
+
+PLUGIN = Form(
+    title="Model card",
+    notes=(FORMAT,),
+    metadata=metadata,
+    sections=(
+        (
+            "Model details",
+            (
+                Ask("name", "Which model is this?", together(identity.name, identity.state)),
+                Ask("base", "Which model was adapted?", identity.base),
+                Ask("base-hub", "What is the base model called on the Hub?", hub_name,
+                    "The base model did not come from the Hub, so the front matter names none."),
+                Ask("adapter", "What was added to it?", together(identity.adapter, identity.files)),
+                Ask("input", "Which template shapes its input?", identity.template),
+                Ask("licence", "Under which licence is the base?", identity.base_licence),
+                Ask("licence-adapter", "Under which licence is the adapter given on?"),
+                Ask("developers", "Who developed, funded and shares it?"),
+                Ask("language", "Which languages is it for?"),
+                Ask("links", "Where are its repository, paper and demonstration?"),
+            ),
+        ),
+        (
+            "Uses",
+            (
+                Ask("direct-use", "What is it meant for?"),
+                Ask("downstream-use", "What may be built on it?"),
+                Ask("out-of-scope", "What is it not meant for?"),
+            ),
+        ),
+        (
+            "Bias, risks and limits",
+            (
+                Ask("groups", "How does it treat groups of people?", evidence.groups,
+                    "No task of it names groups, so nothing about groups was measured."),
+                Ask("limits", "What can the evaluation not show?", evidence.power),
+                Ask("lost", "What could not be measured?", evidence.lost),
+                Ask("failed", "Was it refused, withdrawn or stopped?", decisions.alarms),
+                Ask("recommendations", "What should its users do about its risks?"),
+            ),
+        ),
+        (
+            "Training",
+            (
+                Ask("data", "What was it trained on?", together(data.source, data.counts, data.tokens)),
+                Ask("data-hub", "What is the data set called on the Hub?", hub_data,
+                    "The data did not come from the Hub, so the front matter names none."),
+                Ask("preprocessing", "How were rows prepared?", data.handling),
+                Ask("hyperparameters", "With which settings?", training.settings),
+                Ask("run", "What did the run do?", training.run),
+            ),
+        ),
+        (
+            "Evaluation",
+            (
+                Ask("results", "What did it score?", evidence.scores),
+                Ask("items", "On which items?", evidence.items),
+                Ask("verdict", "How was that judged?", together(evidence.outcome, evidence.checks)),
+            ),
+        ),
+        (
+            "Environmental impact",
+            (
+                Ask("hardware", "On which hardware was it trained?", training.hardware),
+                Ask("hours", "For how long?", None, "No time of running is recorded, so that a repeated run gives the "
+                    "same record."),
+                Ask("carbon", "How much carbon dioxide did that cause?"),
+            ),
+        ),
+        (
+            "Technical specifications",
+            (
+                Ask("software", "With which software?", training.software),
+                Ask("statement", "What signed statement stands for the release?", identity.released),
+            ),
+        ),
+        ("Contact", (Ask("contact", "Who answers for it?"),)),
+    ),
+)  # fmt: skip
