@@ -5,7 +5,7 @@ from typing import Any
 from governance.lifecycle import Planned, Released
 from tunegate.house import House
 from tunegate.recording import Standing, standing, verdict_of
-from tunegate_core.records import Verdict
+from tunegate_core.records import Evidence, Verdict
 
 
 def overview(house: House) -> dict[str, Any]:

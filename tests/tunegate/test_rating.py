@@ -62,7 +62,7 @@ def test_people_decide(
     tmp_path: Path,
     tiny_base: Path,
     tiny_adapter: Path,
-    monkeypatch: pytest.MonkeyPatch,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(answers, "MOST_TOKENS", 8)
     house = House(home, f"sqlite:///{home / 'ledger.sqlite'}")
