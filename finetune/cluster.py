@@ -28,6 +28,8 @@ SETTINGS = {
     "RAY_prestart_worker_first_driver": "0",  # idle workers that no training would use
     "RAY_worker_niceness": "0",  # Ray's default of 15 starves training beside anything else
 }
+# Ray takes 127.0.0.1 for "find out the outer address" and listens there too, unless there can be no second machine.
+LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,8 @@ def place(block: ParallelBlock, resources: Resources) -> Placement:
 @contextmanager
 def running(address: str | None) -> Iterator[None]:
     """A Ray connection for the length of the block; a private cluster is gone after it, whatever happened inside."""
-    os.environ.update({key: value for key, value in SETTINGS.items() if key not in os.environ})
+    chosen = SETTINGS if address else SETTINGS | LOOPBACK
+    os.environ.update({key: value for key, value in chosen.items() if key not in os.environ})
     import ray
 
     handlers = current_handlers()
