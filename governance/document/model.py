@@ -77,8 +77,9 @@ class Entry(Record):
 
     def sources(self) -> list[Source]:
         """Every source of every statement."""
-        rows = [row for table in self.tables for row in table.rows]
-        return [source for said in (*self.facts, *rows) for source in said.sources]
+        said = [fact.sources for fact in self.facts]
+        said += [row.sources for table in self.tables for row in table.rows]
+        return [source for sources in said for source in sources]
 
 
 class Section(Record):

@@ -4,6 +4,7 @@ The template is fixed; the document reaches it as data, so that no text can be r
 """
 
 import json
+from typing import Any, Literal
 
 from governance.document.model import Document
 from governance.document.templates import FOLDER, plots
@@ -14,14 +15,14 @@ def write(document: Document) -> bytes:
     return compiled(document, "pdf")[0]
 
 
-def compiled(document: Document, form: str) -> list[bytes]:
+def compiled(document: Document, form: Literal["pdf", "png"]) -> list[bytes]:
     """The pages in a format of Typst; a PDF is one."""
     import typst
 
     told = {**document.model_dump(mode="json"), "open_points": [entry.id for entry in document.open_points()],
             "plots": plots(document)}  # fmt: skip
     source = (FOLDER / "document.typ").read_bytes()
-    made = typst.compile(source, format=form, sys_inputs={"document": json.dumps(told)}, ignore_system_fonts=True)
+    made: Any = typst.compile(source, format=form, sys_inputs={"document": json.dumps(told)}, ignore_system_fonts=True)
     return made if isinstance(made, list) else [made]
 
 

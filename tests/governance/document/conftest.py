@@ -23,6 +23,8 @@ from tunegate_core.records import (
     DatasetRecord,
     Environment,
     Evidence,
+    GroupStatistics,
+    Overlap,
     PairedStatistics,
     RowCounts,
     TrainingRecord,
@@ -71,7 +73,9 @@ class Story:
     """Events of one candidate, numbered in order."""
 
     def __init__(self, reviewer: SigningKey, first: int):
-        self.reviewer, self.events, self.around, self.first = reviewer, [], [], first
+        self.reviewer, self.first = reviewer, first
+        self.events: list[Event] = []
+        self.around: list[Event] = []
 
     def add(self, kind: str, body: dict[str, Any], subject: str | None, around: bool = False) -> None:
         seq = self.first + len(self.events) + len(self.around)
@@ -101,7 +105,21 @@ def dataset(**changes: Any) -> DatasetRecord:
     return DatasetRecord(**{**fields, **changes})
 
 
-def measured(counts: tuple[int, int, int], adapter: str, unmeasured: dict[str, int]) -> Evidence:
+def grouped(scores: list[tuple[int, int]], adapter: str) -> tuple[GroupStatistics, ...]:
+    """Every second item is of the group `old`, the others of `young`."""
+    found = []
+    for value, start in (("old", 0), ("young", 1)):
+        numbers = tuple(range(start, len(scores), 2))
+        own, other = (tuple((1, float(scores[n][at]), float(scores[n][at])) for n in numbers) for at in (0, 1))
+        arms = (
+            ArmStatistics(arm="candidate", subject=adapter, clusters=own),
+            ArmStatistics(arm="base", subject=digest("b"), clusters=other),
+        )
+        found.append(GroupStatistics(column="age", value=value, n=len(numbers), clusters=numbers, arms=arms, pairs=()))
+    return tuple(found)
+
+
+def measured(counts: tuple[int, int, int], adapter: str, unmeasured: dict[str, int], groups: bool = False) -> Evidence:
     gained, lost, same = counts
     scores = [(1, 0)] * gained + [(0, 1)] * lost + [(1, 1)] * same
     clusters = tuple(
@@ -120,6 +138,8 @@ def measured(counts: tuple[int, int, int], adapter: str, unmeasured: dict[str, i
             ),
         ),
         samples=digest("7"),
+        groups=grouped(scores, adapter) if groups else (),
+        overlap=Overlap(exact=1, within=2, near=3, rows=21),
     )  # fmt: skip
 
 
@@ -139,6 +159,7 @@ def make(reviewer: SigningKey) -> Make:
         counts: tuple[int, int, int] = (40, 5, 55),
         unmeasured: dict[str, int] | None = None,
         config: dict[str, Any] = CONFIG,
+        groups: bool = False,
         **planned: Any,
     ) -> Held:
         story = Story(reviewer, first)
@@ -170,7 +191,7 @@ def make(reviewer: SigningKey) -> Make:
             target_modules=("q_proj",), parameters=555,
         )  # fmt: skip
         story.add("sealed", {"adapter": adapter.model_dump(mode="json")}, subject)
-        evidence = measured(counts, tree, unmeasured or {})
+        evidence = measured(counts, tree, unmeasured or {}, groups)
         verdict = judge(POLICY, tree, [evidence], plan.attempt, None)
         story.add("examined", {"evidence": [evidence.digest()]}, subject)
         story.add("judged", {"verdict": verdict.digest(), "outcome": verdict.outcome}, subject)

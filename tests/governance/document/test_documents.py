@@ -68,6 +68,27 @@ def test_what_was_not_measured_is_never_zero(make: Make) -> None:
     assert "model-index" not in card.metadata and "metrics" not in card.metadata
 
 
+def test_groups_are_told_where_tasks_name_them(make: Make) -> None:
+    from governance.document.making import make as document
+
+    held = make(groups=True, counts=(40, 10, 50))
+    found = cells(document("evaluation-report", held), "groups")
+    scores = {row[2:5]: row[5] for row in found if len(row) == 7}
+    assert scores["old", "50", "candidate"] == "90.0"  # gained 40 and same 50, every second item
+    assert set(scores) == {(group, "50", arm) for group in ("old", "young") for arm in ("candidate", "base")}
+    (apart,) = [row for row in found if len(row) == 5 and row[2] == "candidate"]
+    assert apart[3] == "0.0"
+    for kind, name in (("model-card", "groups"), ("annex-iv", "2g-groups"), ("nist-ai-rmf", "MEASURE 2.11")):
+        assert entry(document(kind, held), name).open is None
+        assert entry(document(kind, make()), name).open is not None
+
+
+def test_items_that_training_saw_are_told(make: Make) -> None:
+    from governance.document.making import make as document
+
+    assert ("facts", "6", "1", "2", "3", "21") in cells(document("evaluation-report", make()), "overlap")
+
+
 def test_the_card_loads_with_the_classes_of_the_hub(make: Make) -> None:
     from huggingface_hub import ModelCard
 
