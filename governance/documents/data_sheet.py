@@ -12,16 +12,18 @@ SOURCE = "Gebru et al. 2021, Datasheets for Datasets, https://arxiv.org/abs/1803
 ASKS = Note(text="The questions are those of the data sheet, shortened; ids give section and number.", source=SOURCE)
 NO_DATA = "No data was read: the candidate judges an adapter that existed."
 
+NO_FORM = "No record says which form rows have: the config leaves it to be found out, or no data was read."
+
 
 def _open(prefix: str, *asks: str, first: int = 1) -> tuple[Ask, ...]:
     return tuple(Ask(f"{prefix}-{number}", asked) for number, asked in enumerate(asks, first))
 
 
 COMPOSITION = (
-    Ask("composition-1", "What does a row stand for?", data.form, NO_DATA),
+    *_open("composition", "What does a row stand for?"),
     Ask("composition-2", "How many rows are there?", data.counts, NO_DATA),
     *_open("composition", "Are these all rows, or a sample?", first=3),
-    Ask("composition-4", "What does a row consist of?", data.form, NO_DATA),
+    Ask("composition-4", "What does a row consist of?", data.form, NO_FORM),
     Ask("composition-5", "Does each row have a label or target?", data.tokens, NO_DATA),
     Ask("composition-6", "Is something missing from rows?", data.missing, NO_DATA),
     *_open("composition", "Are relations between rows made explicit?", first=7),

@@ -24,12 +24,9 @@ def source(held: Held) -> list[Fact]:
 
 
 def form(held: Held) -> list[Fact]:
-    """How a row is laid out, as the config says."""
-    block = held.config.get("finetune", {}).get("data")
-    if block is None:
-        return []
-    return [held.fact(name, block[key], "planned", held.planned.config) for name, key in
-            (("form of a row", "form"), ("split", "split"))]  # fmt: skip
+    """How a row is laid out, as the config says; `auto` says nothing."""
+    found = held.config.get("finetune", {}).get("data", {}).get("form", "auto")
+    return [] if found == "auto" else [held.fact("form of a row", found, "planned", held.planned.config)]
 
 
 def counts(held: Held) -> list[Table]:

@@ -13,7 +13,7 @@ from governance.document.making import form_of, kinds, make
 from governance.document.model import Document, Entry
 from governance.documents.nist_ai_rmf import ANSWERS as NIST_ANSWERS
 from governance.lifecycle import Planned
-from tests.governance.document.conftest import Make, base, dataset
+from tests.governance.document.conftest import CONFIG, Make, base, dataset
 from tunegate_core.errors import BadInput
 
 KINDS = (
@@ -23,6 +23,9 @@ KINDS = (
 # What even a whole release leaves open although something could answer it: it did not come from the Hub, and no
 # evidence holds figures per group.
 OPEN_ALTHOUGH_ASKED = {"base-hub", "data-hub", "groups", "2g-groups", "3-persons", "MEASURE 2.11", "A.5.4"}
+
+
+ROWS = CONFIG["finetune"]["data"]
 
 
 def asks(kind: str) -> list[Any]:
@@ -101,6 +104,7 @@ def test_what_has_not_happened_is_open(kind: str, make: Make) -> None:
         ("model-card", "data", {"data": None, "source_adapter": "bot@9"}),
         ("model-card", "run", {"source_adapter": "bot@9"}),
         ("data-sheet", "composition-2", {"data": None, "source_adapter": "bot@9"}),
+        ("data-sheet", "composition-4", {"config": {"finetune": {"data": {**ROWS, "form": "auto"}}}}),
         ("ml-bom", "software", {"source_adapter": "bot@9"}),
         ("annex-iv", "1c", {"source_adapter": "bot@9"}),
     ],
