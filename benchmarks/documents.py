@@ -11,6 +11,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from governance.document.making import form_of, kinds, make, render
@@ -44,8 +45,8 @@ def measure(house: House, subject: str) -> dict[str, Any]:
         if form_of(kind).compares:
             continue
         made = make(kind, records)
-        figures[kind] = {"make": seconds(lambda kind=kind: make(kind, records))} | {
-            form: seconds(lambda form=form, made=made: render(made, form)) for form in FORMATS
+        figures[kind] = {"make": seconds(partial(make, kind, records))} | {
+            form: seconds(partial(render, made, form)) for form in FORMATS
         }
     return {"events": head.size, "read": seconds(lambda: held(house, now, head)), "kinds": figures}
 
