@@ -184,23 +184,26 @@ class Told:
         )  # fmt: skip
 
 
-@pytest.fixture(scope="session")
-def told_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The home of `told_home`, told once. Never changed."""
-    folder = tmp_path_factory.mktemp("told-once")
-    return tell_all(Told(folder / "home", folder))
-
-
 @pytest.fixture
 def told(home: Path, tmp_path: Path) -> Told:
     """An empty home to tell candidates in."""
     return Told(home, tmp_path)
 
 
+@pytest.fixture(scope="session")
+def told_once(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    """Told once a session, to be copied. Never changed."""
+    folder = tmp_path_factory.mktemp("told")
+    told = Told(folder / "home", folder)
+    tell_all(told)
+    return told
+
+
 @pytest.fixture
-def told_home(told: Told) -> Path:
+def told_home(told: Told, told_once: Told) -> Path:
     """A home: bot@1 is released, bot@2 refused, bot@3 undecided, bot@4 waits for approval, bot@5 is only planned."""
-    return tell_all(told)
+    shutil.copytree(told_once.folder, told.folder, dirs_exist_ok=True)
+    return told.house.home
 
 
 def tell_all(told: Told) -> Path:

@@ -37,9 +37,9 @@ class Browser(TestClient):
 
 
 @pytest.fixture(scope="session")
-def peopled(told_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def peopled(told_once: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five candidates of the route bot, and one user of each role, named after it. Never changed."""
-    home = Path(shutil.copytree(told_once, tmp_path_factory.mktemp("peopled") / "home"))
+    home = Path(shutil.copytree(told_once.house.home, tmp_path_factory.mktemp("peopled") / "home"))
     house = open_house(home)
     for role in sorted(ROLES, key=lambda role: role != "admin"):
         users.add(house, role, [role])
