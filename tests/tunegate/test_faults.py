@@ -175,8 +175,8 @@ def test_a_stopped_release_leaves_no_process_behind(
     wait_for(lambda: any(home.glob("runs/*/checkpoints/*")), driver)
     assert driver.poll() is None, (home.parent / "release.log").read_text()
     driver.send_signal(number)
-    assert driver.wait(timeout=60) == 128 + number
-    deadline = time.monotonic() + 15
+    assert driver.wait(timeout=120) == 128 + number
+    deadline = time.monotonic() + 30
     while marked(mark) and time.monotonic() < deadline:
         time.sleep(0.2)
     assert not marked(mark)
