@@ -35,7 +35,7 @@ PEER = "forgelm==0.11.1"
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 STEPS, ROWS_PER_STEP, HELD_OUT = 8, 8, 40
 LONGEST = 1800  # characters of a row
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.5  # looking at every process of the machine costs time that would be missing in training
 
 
 def main() -> None:
@@ -156,11 +156,12 @@ def run(folder: Path, name: str, python: str, script: str, order: dict[str, Any]
 
 
 def watch(trainer: "subprocess.Popen[bytes]") -> tuple[int, int]:
-    """Peak resident bytes of the largest process of a tree, and of all its processes, until it ends."""
+    """Peak resident bytes of the largest process of a tree, and of all its processes without what they share."""
     largest = together = 0
     while trainer.poll() is None:
-        sizes = [size for size in map(resident, family(trainer.pid)) if size]
-        largest, together = max([largest, *sizes]), max(together, sum(sizes))
+        processes = family(trainer.pid)
+        largest = max([largest, *map(high_water, processes)])
+        together = max(together, sum(map(resident, processes)))
         time.sleep(POLL_SECONDS)
     return largest, together
 
@@ -172,6 +173,15 @@ def family(pid: int) -> list[psutil.Process]:
         return [parent, *parent.children(recursive=True)]
     except psutil.NoSuchProcess:
         return []
+
+
+def high_water(process: psutil.Process) -> int:
+    """Largest resident set so far, bytes, as Linux counts it; 0 once the process has gone."""
+    try:
+        lines = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM:")), 0)
 
 
 def resident(process: psutil.Process) -> int:

@@ -14,6 +14,7 @@ import torch
 from torch.nn import functional as F
 
 NAME = "tunegate_rows"
+SHORT = 256  # tokens; up to here torch's CPU kernel takes two to four times as long in bfloat16 as in float32
 
 
 def attend_rows(
@@ -29,18 +30,20 @@ def attend_rows(
     """What transformers calls for attention: (B, T, H, D) and no weights. Key heads may be fewer than query heads."""
     length = query_B_H_T_D.shape[2]
     starts = [0] if position_ids is None else (position_ids[0] == 0).nonzero().flatten().tolist()
-    parts = [
-        F.scaled_dot_product_attention(
-            query_B_H_T_D[:, :, start:end],
-            key_B_H_T_D[:, :, start:end],
-            value_B_H_T_D[:, :, start:end],
-            is_causal=True,
-            scale=scaling,
-            enable_gqa=True,
-        )
-        for start, end in pairwise([*starts, length])
-    ]
+    lengths = [end - start for start, end in pairwise([*starts, length])]
+    # Split, not sliced: the gradient of each slice would be a whole tensor of zeros.
+    rows = zip(*(part.split(lengths, dim=2) for part in (query_B_H_T_D, key_B_H_T_D, value_B_H_T_D)), strict=True)
+    parts = [_attend_row(query, key, value, scaling) for query, key, value in rows]
     return torch.cat(parts, dim=2).transpose(1, 2).contiguous(), None
+
+
+def _attend_row(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None) -> torch.Tensor:
+    """Causal attention of one row to itself, (B, H, T, D)."""
+    settings: dict[str, Any] = {"is_causal": True, "scale": scaling, "enable_gqa": True}
+    if query.device.type != "cpu" or query.shape[2] > SHORT or query.dtype == torch.float32:
+        return F.scaled_dot_product_attention(query, key, value, **settings)
+    with torch.autocast("cpu", enabled=False):
+        return F.scaled_dot_product_attention(query.float(), key.float(), value.float(), **settings).to(query.dtype)
 
 
 def register() -> str:

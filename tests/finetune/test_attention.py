@@ -5,21 +5,27 @@ import torch
 from torch.nn import functional as F
 from transformers import LlamaConfig, Qwen2Config
 
-from finetune.attention import attend_rows, whole_rows
+from finetune.attention import SHORT, attend_rows, whole_rows
 
 
-@pytest.mark.parametrize("lengths", [[7], [1, 5, 3], [4, 4, 1, 1]])
-def test_it_is_what_a_mask_over_the_whole_sequence_gives(lengths: list[int]) -> None:
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.bfloat16, 1e-2)])
+@pytest.mark.parametrize("lengths", [[7], [1, 5, 3], [4, 4, 1, 1], [SHORT + 1, SHORT]])
+def test_it_is_what_a_mask_over_the_whole_sequence_gives(
+    lengths: list[int], dtype: torch.dtype, tolerance: float
+) -> None:
     torch.manual_seed(0)
     total = sum(lengths)
-    query, key, value = (torch.randn(1, heads, total, 8) for heads in (4, 2, 2))
+    query, key, value = (torch.randn(1, heads, total, 8).to(dtype) for heads in (4, 2, 2))
     positions = torch.tensor([[place for length in lengths for place in range(length)]])
     row = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
     mask = (row[:, None] == row[None, :]) & torch.ones(total, total).tril().bool()
-    expected = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=0.3, enable_gqa=True)
-    found, weights = attend_rows(None, query, key, value, None, scaling=0.3, position_ids=positions)
+    exact = (part.float() for part in (query, key, value))
+    expected = F.scaled_dot_product_attention(*exact, attn_mask=mask, scale=0.3, enable_gqa=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+        found, weights = attend_rows(None, query, key, value, None, scaling=0.3, position_ids=positions)
     assert weights is None
-    assert torch.allclose(found, expected.transpose(1, 2), atol=1e-6)
+    assert found.dtype == dtype
+    assert torch.allclose(found.float(), expected.transpose(1, 2), atol=tolerance)
 
 
 @pytest.mark.parametrize(
