@@ -16,7 +16,7 @@ def accept(
 ) -> Call:
     """The call, with its reservation held until `Desk.closing` settles it. Raises Refusal, and then nothing is held."""
     unit = request.user or session or key.owner
-    decision = decide(desk.view(), key, request.model, unit)
+    decision = decide(desk.view(), key, request.model, unit, desk.live.held)
     cost = desk.settings.rates.micros(decision.alias, request.most_prompt, request.most_output)
     now = time.monotonic()
     account = desk.account(key)

@@ -2,7 +2,8 @@
 
 It runs beside the answering, every few seconds, in a thread. What a canary has shown so far is held in memory and made
 again from the request records when a gateway starts: the same rows give the same decision. Whatever is decided goes out
-through one port (`Steering`); when the ledger is away, the alarm is raised at once and the change is tried again.
+through one port (`Steering`). A canary that is found worse gets nobody from that moment on, at this gateway, and the
+alarm is raised; when the ledger is away, the change is recorded when it is back.
 """
 
 import asyncio
@@ -10,10 +11,12 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
+from serving.alerts import Alerts
 from serving.canary.decision import Action, Decision
 from serving.canary.observation import Arm
 from serving.canary.stage import Stage
@@ -26,6 +29,8 @@ from serving.tables import Tables
 from tunegate_core.errors import TunegateError
 
 log = logging.getLogger(__name__)
+
+IN_WORDS = {"rollback": "is rolled back", "pause": "waits for a person", "advance": "gets more"}
 
 
 class Watched:
@@ -58,6 +63,11 @@ class Watched:
         action = self.decision.action if self.decision else "hold"
         return action == "rollback" or (action != "hold" and not self.stage.is_paused)
 
+    @property
+    def is_worse(self) -> bool:
+        """Whether it was decided that the canary is worse than its champion."""
+        return self.decision is not None and self.decision.action == "rollback"
+
     def shown(self) -> dict[str, Any]:
         """What people are shown."""
         decision = self.decision.model_dump(mode="json") if self.decision else None
@@ -73,11 +83,14 @@ class CanaryAnalysis:
         tables: Tables,
         metrics: Metrics,
         live: Live,
+        alerts: Alerts | None = None,
         clock: Callable[[], float] = time.time,
     ):
         self._settings, self._tables, self._metrics, self._live, self._clock = settings, tables, metrics, live, clock
+        self._alerts = alerts
         self._known: dict[int, Watched] = {}
         self._seen: int | None = None
+        self._released: int | None = None  # epoch of the view for which `held` was made
 
     async def work(self) -> None:
         """Look, rest, and so on."""
@@ -116,10 +129,15 @@ class CanaryAnalysis:
                 self._known[event] = Watched(stage, self._tables)
                 self._metrics.canary_began(stage)
         self._seen = view.epoch
+        if view.epoch != self._released:  # not before the routes without the canary are in force here
+            worse = (watched.stage for watched in self._known.values() if watched.is_worse)
+            self._released, self._live.held = view.epoch, frozenset((stage.alias, stage.canary) for stage in worse)
 
     def _decide(self, watched: Watched) -> None:
         stage, decision = watched.stage, watched.look(self._clock())
         self._metrics.canary_seen(stage, decision)
+        if watched.is_worse:
+            self._live.held |= {(stage.alias, stage.canary)}
         if not watched.is_due:
             return
         if watched.told != decision.action:
@@ -132,9 +150,13 @@ class CanaryAnalysis:
     def _tell(self, stage: Stage, decision: Decision) -> None:
         """Before it is recorded: an alarm does not wait for the ledger."""
         self._metrics.canary_decided(stage, decision)
-        level = logging.INFO if decision.action == "advance" else logging.ERROR
-        what = {"rollback": "is rolled back", "pause": "waits for a person", "advance": "gets more"}[decision.action]
-        log.log(level, "%s: the canary %s %s: %s", stage.alias, stage.canary, what, decision.reason)
+        text = f"{stage.alias}: the canary {stage.canary} {IN_WORDS[decision.action]}: {decision.reason}"
+        if decision.action == "advance":
+            log.info(text)
+            return
+        log.error(text)
+        if self._alerts is not None:
+            self._alerts.put(alert(stage, decision, text))
 
     def _show(self) -> None:
         """Replace the file whole; a full disk keeps nobody from deciding."""
@@ -143,3 +165,19 @@ class CanaryAnalysis:
         with suppress(OSError):
             draft.write_bytes(orjson.dumps(shown))
             draft.replace(self._settings.status)
+
+
+def alert(stage: Stage, decision: Decision, text: str) -> dict[str, Any]:
+    """What a webhook is told. `text` is what chat services show; `id` is the same from every gateway."""
+    return {
+        "id": f"{stage.alias}/{stage.event}/{decision.action}",
+        "kind": f"canary-{decision.action}",
+        "at": datetime.fromtimestamp(decision.at, UTC).isoformat(timespec="seconds"),
+        "route": stage.alias,
+        "canary": stage.canary,
+        "champion": stage.champion,
+        "weight_bp": decision.to_bp,
+        "guard": decision.guard,
+        "reason": decision.reason,
+        "text": text,
+    }

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 
+from serving.alerts import Alerts
 from serving.analysis import CanaryAnalysis
 from serving.batch.worker import Batches
 from serving.desk import Desk
@@ -55,6 +56,7 @@ def build_gateway(settings: GatewaySettings) -> Starlette:
         records=records,
         metrics=Metrics(),
         telemetry=Telemetry(settings.telemetry, tables) if settings.telemetry is not None else None,
+        alerts=Alerts(settings.webhook) if settings.webhook is not None else None,
     )
     shadows = Shadows(desk)
     batches = Batches(desk, tables, settings.records.parent / "files")
@@ -71,8 +73,9 @@ def build_gateway(settings: GatewaySettings) -> Starlette:
         await desk.upstream.open()
         records.start()
         sealer.start()
-        if desk.telemetry is not None:
-            desk.telemetry.start()
+        for teller in (desk.telemetry, desk.alerts):
+            if teller is not None:
+                teller.start()
         watches: list[Callable[[], Awaitable[None]]] = [
             desk.live.watch,
             lambda: desk.replicas.watch(lambda: desk.live.data),
@@ -80,7 +83,7 @@ def build_gateway(settings: GatewaySettings) -> Starlette:
             batches.work,
         ]
         if settings.canary is not None:
-            watches.append(CanaryAnalysis(settings.canary, tables, desk.metrics, desk.live).work)
+            watches.append(CanaryAnalysis(settings.canary, tables, desk.metrics, desk.live, desk.alerts).work)
         tasks = [asyncio.create_task(lasting(watch)) for watch in watches]
         try:
             yield
@@ -92,8 +95,9 @@ def build_gateway(settings: GatewaySettings) -> Starlette:
             await desk.upstream.close()
             await asyncio.to_thread(records.close)
             await asyncio.to_thread(sealer.close)
-            if desk.telemetry is not None:
-                await asyncio.to_thread(desk.telemetry.close)
+            for teller in (desk.telemetry, desk.alerts):
+                if teller is not None:
+                    await asyncio.to_thread(teller.close)
             tables.close()
 
     app = Starlette(routes=Gateway(desk, shadows, batches).routes(), exception_handlers=ERRORS, lifespan=lifespan)

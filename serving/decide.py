@@ -8,6 +8,7 @@ A route that was killed or has no champion is an error, never an answer by somet
 """
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -35,10 +36,11 @@ def bucket(alias: str, experiment: str, unit: str) -> int:
     return int.from_bytes(hashlib.sha256(told).digest()[:8]) % ALL
 
 
-def decide(view: View, key: Key, model: str, unit: str) -> Decision:
+def decide(view: View, key: Key, model: str, unit: str, held: Collection[tuple[str, str]] = frozenset()) -> Decision:
     """Who answers `model` for this caller. Raises Refusal: 404 for what is not there or not allowed, 503 when killed.
 
-    `model` is a route's alias, or NAME@N for keys with the scope `admin` or `read`.
+    `model` is a route's alias, or NAME@N for keys with the scope `admin` or `read`. `held`: alias and canary of those
+    that were found worse and get nobody, although the ledger has not taken it yet.
     """
     if "@" in model:
         return _direct(view, key, model)
@@ -48,8 +50,9 @@ def decide(view: View, key: Key, model: str, unit: str) -> Decision:
     _refuse_killed(route)
     if route.champion is None:
         raise unavailable("model_unavailable", "No version answers on this route yet.", retry_after=60)
-    if route.canary is not None and bucket(model, route.canary, unit) < route.canary_bp:
-        return Decision(model, route.canary, "canary", view.names[route.canary], view.epoch)
+    canary = None if (model, route.canary) in held else route.canary
+    if canary is not None and bucket(model, canary, unit) < route.canary_bp:
+        return Decision(model, canary, "canary", view.names[canary], view.epoch)
     return Decision(model, route.champion, "champion", view.names[route.champion], view.epoch)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import orjson
 
+from serving.alerts import Alerts
 from serving.call import Call
 from serving.decide import decide
 from serving.errors import Refusal, unavailable
@@ -37,6 +38,7 @@ class Desk:
     records: Records
     metrics: Metrics
     telemetry: Telemetry | None
+    alerts: Alerts | None
 
     def view(self) -> View:
         """What to decide by. Raises Refusal (503) without a snapshot, or with one that is too old to be used."""
@@ -59,7 +61,7 @@ class Desk:
         view = self.view()
         key = view.keys.get(call.key_id)
         if call.decision.arm != "shadow" and key is not None:
-            call.decision = decide(view, key, call.request.model, call.unit)
+            call.decision = decide(view, key, call.request.model, call.unit, self.live.held)
 
     @contextmanager
     def closing(self, call: Call) -> Iterator[None]:

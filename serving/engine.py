@@ -55,6 +55,7 @@ class EngineSettings:
     memory_share: float = 0.9
     kv_cache_gib: int = 2
     compiled: bool = False
+    tool_parser: str | None = None
     extra: tuple[str, ...] = ()
 
 
@@ -167,6 +168,7 @@ def command(settings: EngineSettings, host: str, port: int) -> list[str]:
         *("--gpu-memory-utilization", str(settings.memory_share)),
         *("--disable-uvicorn-access-log", "--enable-prompt-tokens-details", "--middleware", "serving.door.Door"),
         *(() if settings.compiled else ("--enforce-eager",)),
+        *(("--enable-auto-tool-choice", "--tool-call-parser", settings.tool_parser) if settings.tool_parser else ()),
         *settings.extra,
     ]
 

@@ -39,7 +39,9 @@ async def forward_in_time(desk: Desk, call: Call, sink: Sink) -> None:
 
 async def forward(desk: Desk, call: Call, sink: Sink) -> None:
     """Answer the call into `sink`. Raises Refusal."""
-    for attempt in range(ATTEMPTS):
+    attempt = lost = 0
+    until = time.monotonic() + _patience(desk, call)
+    while lost < ATTEMPTS and (attempt < ATTEMPTS or time.monotonic() < until):
         engine = await desk.replicas.find(call.decision.name, _patience(desk, call))
         if engine is None:
             raise unavailable("model_not_loaded", "No engine has this version loaded at present.", retry_after=5)
@@ -51,6 +53,8 @@ async def forward(desk: Desk, call: Call, sink: Sink) -> None:
             if sink.has_begun:
                 raise failed(502, "engine_lost", "The engine went away before the answer was complete.") from None
             desk.replicas.lose(engine)
+            lost += 1
+        attempt += 1
     raise unavailable("engine_lost", "No engine could answer; try again in a moment.", retry_after=1)
 
 
@@ -61,11 +65,19 @@ async def _ask(desk: Desk, call: Call, sink: Sink, engine: Status, request_id: s
     with desk.replicas.using(engine):
         async with desk.upstream.post(engine, call.endpoint.path, body, request_id) as answer:
             if answer.status == 404:
+                _refuse_where_nobody_answers(call, await answer.read())
                 return False
             if answer.status != 200:
                 raise _refusal(answer.status, await answer.read())
             await (_stream if call.request.is_stream else _whole)(call, answer, sink)
             return True
+
+
+def _refuse_where_nobody_answers(call: Call, told: bytes) -> None:
+    """An engine that lacks the version names it; else it lacks the path, as vLLM lacks embeddings where the model has
+    none. Raises Refusal then."""
+    if call.decision.name.encode() not in told:
+        raise Refusal(404, "unsupported_endpoint", "This model does not answer on this path.", param="model")
 
 
 def _patience(desk: Desk, call: Call) -> float:

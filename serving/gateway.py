@@ -104,6 +104,9 @@ class Gateway:
             "tunegate_records_lost": desk.records.lost,
             "tunegate_record_faults": desk.records.faults,
             "tunegate_spans_lost": desk.telemetry.lost if desk.telemetry is not None else 0,
+            "tunegate_canaries_held": len(desk.live.held),
+            "tunegate_alerts_pending": desk.alerts.pending if desk.alerts is not None else 0,
+            "tunegate_alerts_lost": desk.alerts.lost if desk.alerts is not None else 0,
         }
         return Response(desk.metrics.page(values), media_type=CONTENT_TYPE)
 

@@ -20,6 +20,8 @@ from tunegate_core.snapshot import verify_snapshot
 
 LOOK_SECONDS = 0.1
 
+Held = tuple[str, str]  # a route's alias and its canary, NAME@N
+
 log = logging.getLogger(__name__)
 
 
@@ -30,6 +32,7 @@ class Live:
         self.view: View | None = None
         self.data = b""
         self.refused = 0
+        self.held: frozenset[Held] = frozenset()  # canaries that get nobody, whatever the snapshot gives them
         self._path, self._public, self._clock = path, public_raw, clock
         self._seen: tuple[int, int, int] | None = None
         self._touched = 0.0

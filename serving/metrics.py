@@ -29,6 +29,9 @@ GAUGES = {
     "tunegate_records_lost": "Request records that were lost because the disk was away for too long",
     "tunegate_spans_lost": "Spans that were dropped before they could be sent",
     "tunegate_record_faults": "Times that request records could not be written",
+    "tunegate_canaries_held": "Canaries found worse that get nobody, and that the ledger has not taken back yet",
+    "tunegate_alerts_pending": "Alerts that the webhook has not taken yet",
+    "tunegate_alerts_lost": "Alerts that the webhook never took",
 }
 
 

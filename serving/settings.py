@@ -54,6 +54,7 @@ class GatewaySettings:
     redact: Redact = redact
     telemetry: TelemetrySettings | None = None
     canary: CanarySettings | None = None
+    webhook: str | None = None  # who is told of canaries that fail or wait
     is_vllm: bool = True
     most_in_flight: int = 256
     body_seconds: float = 15.0  # to read a request

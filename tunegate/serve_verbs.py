@@ -50,9 +50,13 @@ def gateway(
 ) -> None:
     """Keys, limits, routes and records in front of engines that somebody else runs."""
     from tunegate.serving import gateway as run
+    from tunegate.serving import upstream_names
 
-    endpoint = load_endpoint(config) if config else Endpoint()
-    run(House.from_environment(), endpoint, upstream, os.environ.get(upstream_key, ""), host, port)
+    endpoint, house = load_endpoint(config) if config else Endpoint(), House.from_environment()
+    _say_where(house, host, port, dev=False)
+    for version, name in upstream_names(house).items():
+        views.say(f"{version} must be loaded upstream as {name}")
+    run(house, endpoint, upstream, os.environ.get(upstream_key, ""), host, port)
 
 
 def _say_where(house: House, host: str, port: int, dev: bool) -> None:

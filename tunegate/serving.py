@@ -24,6 +24,7 @@ from serving.sealing import Retention
 from serving.settings import CanarySettings, GatewaySettings
 from serving.static import StaticUpstreams
 from serving.told import LangfuseSettings, TelemetrySettings
+from serving.view import View
 from tunegate.canaries import status_file
 from tunegate.console.app import build_console
 from tunegate.house import House
@@ -60,6 +61,12 @@ def gateway(house: House, endpoint: Endpoint, upstreams: Sequence[str], key: str
     _run(house, endpoint, static.exchange, host, port, is_vllm=False)
 
 
+def upstream_names(house: House) -> dict[str, str]:
+    """What each routed version must be called by the engines before which a gateway stands."""
+    view = View.of(publish(house))
+    return {subject: view.names[subject] for subject in sorted(view.routed)}
+
+
 def gateway_settings(house: House, endpoint: Endpoint, exchange: Exchange, is_vllm: bool) -> GatewaySettings:
     """What this house's gateway is built from."""
     return GatewaySettings(
@@ -74,6 +81,7 @@ def gateway_settings(house: House, endpoint: Endpoint, exchange: Exchange, is_vl
         keeps_text=endpoint.records.text,
         canary=CanarySettings(Steering(house), status_file(house)),
         telemetry=_telemetry(endpoint),
+        webhook=endpoint.alerts.webhook,
         is_vllm=is_vllm,
         most_in_flight=endpoint.most_in_flight,
     )
@@ -135,6 +143,7 @@ def _replica(house: House, endpoint: Endpoint, grants: list[Grant]) -> ReplicaSe
             memory_share=engine.memory_share,
             kv_cache_gib=engine.kv_cache_gib,
             compiled=engine.compiled,
+            tool_parser=engine.tool_parser,
         ),
     )
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -149,10 +150,16 @@ def client(url: str, key: str | None = None) -> httpx.Client:
     return httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key or bearer()}"}, timeout=10)
 
 
+@contextmanager
+def timed(what: str) -> Iterator[None]:
+    """Say how long the block took, for docs/reliability.md: shown with -s."""
+    begun = time.monotonic()
+    yield
+    print(f"measured: {what}: {time.monotonic() - begun:.3f} s")
+
+
 def wait_until(is_so: Callable[[], Any], seconds: float = 5.0) -> None:
     """Wait for something that happens beside us."""
-    import time
-
     until = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < until, "it did not happen"

@@ -35,6 +35,8 @@ class FakeEngine:
     seen: list[dict[str, Any]] = field(default_factory=list)
     active: int = 0
     aborted: int = 0
+    most: int | None = None  # answers; then it stalls
+    lacks: str = ""  # a path that it does not have
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
@@ -43,10 +45,14 @@ class FakeEngine:
         if scope["path"] == "/v1/models":
             listed = {"object": "list", "data": [{"id": name, "object": "model"} for name in sorted(self.names)]}
             return await _json(send, 200, listed)
+        if scope["path"] == self.lacks:
+            return await _json(send, 404, _error("Not Found", 404))
         body = json.loads(await _read(receive))
         self.seen.append({"path": scope["path"], "headers": headers, "body": body})
         self.active += 1
-        answering = asyncio.create_task(self._answer(scope["path"], headers, body, send))
+        is_tired = self.most is not None and len(self.seen) > self.most
+        answer = asyncio.sleep(3600) if is_tired else self._answer(scope["path"], headers, body, send)
+        answering = asyncio.create_task(answer)
         leaving = asyncio.create_task(_until_gone(receive))
         try:
             await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)

@@ -99,7 +99,7 @@ class Canary:
 
 
 @contextmanager
-def canary_of(world: World, rules: CanaryBlock = RULES) -> Iterator[Canary]:
+def canary_of(world: World, rules: CanaryBlock = RULES, **changes: Any) -> Iterator[Canary]:
     names = [engine_name(grant(subject)) for subject in ("bot@1", "bot@2")]
     other = FakeEngine(names={names[1]})
     ledger = Ledger(world, rules)
@@ -110,7 +110,7 @@ def canary_of(world: World, rules: CanaryBlock = RULES) -> Iterator[Canary]:
         ]
         ledger.begin()
         settings = CanarySettings(ledger, world.folder / "canaries.json", seconds=0.03)
-        with world.gateway(canary=settings, load_seconds=0.0) as gateway:
+        with world.gateway(canary=settings, load_seconds=0.0, **changes) as gateway:
             yield Canary(gateway, ledger, other)
 
 
@@ -223,9 +223,37 @@ def test_an_alarm_does_not_wait_for_the_ledger(world: World, caplog: pytest.LogC
         time.sleep(0.1)
         assert sum("is rolled back" in record.message for record in caplog.records) == 1
         assert test.ledger.taken == []
+        assert world.routes[0].canary_bp == 5000  # nobody could say otherwise
+        assert {answer.json().get("model") for answer in test.ask(20)} == {"bot@1"}  # and yet it gets nobody
+        assert "tunegate_canaries_held 1.0" in test.metrics()
         test.ledger.is_away = False
         wait_until(test.ledger.waits)
+        wait_until(lambda: "tunegate_canaries_held 0.0" in test.metrics())
     assert test.ledger.taken[0][1].to_bp == 0
+
+
+def test_a_canary_that_was_held_back_and_is_tried_again_by_a_person_gets_its_share(world: World) -> None:
+    rules = RULES.model_copy(update={"stages": (LONG,)})
+    with canary_of(world, rules) as test:
+        fail(test.canary)
+        test.ask(80)
+        wait_until(test.ledger.waits)
+        test.canary.fault = ""
+        test.ledger.begin()
+        wait_until(lambda: {answer.json().get("model") for answer in test.ask(20)} == {"bot@1", "bot@2"})
+    assert len(test.ledger.taken) == 1
+
+
+def test_callers_keep_their_arm_when_a_gateway_is_started_again(world: World) -> None:
+    """Pseudonyms in the records are new then, and nothing that a caller meets comes from them."""
+    world.publish(routes=(Route(alias="bot", champion="bot@1", canary="bot@2", canary_bp=3000),))
+    arms, names = [], []
+    for start in range(2):
+        with world.gateway() as gateway:
+            arms.append([gateway.chat(user=f"user-{at}").json()["model"] for at in range(40)])
+            names.append({row["unit"] for row in gateway.rows(40 * (start + 1))[40 * start :]})
+    assert arms[0] == arms[1] and set(arms[0]) == {"bot@1", "bot@2"}
+    assert [len(found) for found in names] == [40, 40]
 
 
 def test_what_was_seen_survives_a_restart(world: World) -> None:

@@ -21,7 +21,7 @@ from serving import fleet as fleet_module
 from serving.engine import EngineSettings
 from serving.fleet import Fleet, Scale, deployed
 from serving.replica import ReplicaSettings
-from tests.serving.conftest import QUESTION, Running, World, client, wait_until
+from tests.serving.conftest import QUESTION, Running, World, client, timed, wait_until
 from tests.serving.fake_engine import FakedReplica, fingerprint
 from tests.serving.fake_upstream import FakeEngine
 from tunegate_core.canonical import digest
@@ -147,14 +147,17 @@ def test_versions_come_and_go_under_load(world: World, gateway: Running, adapter
     """Nobody fails, and nobody gets the words of another version than he is told."""
     wrong: list[Any] = []
     seen: set[str] = set()
+    took: list[float] = []
     is_over = threading.Event()
 
     def ask() -> None:
         with client(gateway.url) as http:
             while not is_over.is_set():
+                begun = time.monotonic()
                 answer = http.post(
                     "/v1/chat/completions", json={"model": "bot", **QUESTION, "stream": True}, timeout=30
                 )
+                took.append(time.monotonic() - begun)
                 version = answer.headers.get("x-served-model", "")
                 seen.add(version)
                 if answer.status_code != 200 or text_of(answer.text) != adapters.words.get(version):
@@ -168,6 +171,7 @@ def test_versions_come_and_go_under_load(world: World, gateway: Running, adapter
         is_over.set()
         for one in asking:
             one.result()
+    told(f"versions come and go: the slowest of {len(took)} answers", max(took))
     assert not wrong, wrong[:3]
     assert {f"bot@{number}" for number in (3, 4, 5, 6)} <= seen
     wanted = {engine_name(adapters.grants["bot@4"])}
@@ -237,10 +241,15 @@ def test_the_board_is_lost_and_comes_back(world: World, gateway: Running) -> Non
 
     ray.kill(ray.get_actor(NAME, NAMESPACE), no_restart=False)
     begun = time.monotonic()
+    slowest = 0.0
     while time.monotonic() - begun < 3:
+        asked = time.monotonic()
         assert gateway.chat().status_code == 200
+        slowest = max(slowest, time.monotonic() - asked)
+    told("board lost: slowest answer in the 3 s after it", slowest)
     world.publish(routes=(Route(alias="bot", champion="bot@7"),))
-    wait_until(lambda: gateway.chat().json()["model"] == "bot@7", 20)
+    with timed("board lost: until a version that no engine had answered"):
+        wait_until(lambda: gateway.chat().json()["model"] == "bot@7", 20)
 
 
 def test_a_version_whose_file_was_changed_is_refused_with_its_reason(
@@ -254,7 +263,8 @@ def test_a_version_whose_file_was_changed_is_refused_with_its_reason(
     blob.chmod(0o644)
     blob.write_bytes(b"tampered")
     world.publish(routes=(Route(alias="bot", champion="bot@1"), Route(alias="other", champion="bot@8")))
-    wait_until(lambda: [s for s in gateway.desk.replicas.known if "bot@8" in s.refused], 20)
+    with timed("a changed file: refused, and said so"):
+        wait_until(lambda: [s for s in gateway.desk.replicas.known if "bot@8" in s.refused], 20)
     reasons = [status.refused["bot@8"] for status in fleet.exchange(world.signed()) if "bot@8" in status.refused]
     assert reasons and all("sha256" in reason for reason in reasons)
     assert gateway.chat().json()["model"] == "bot@1"

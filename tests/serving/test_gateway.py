@@ -89,6 +89,15 @@ def test_completions_responses_and_embeddings(world: World, gateway: Running) ->
     assert not any(row["empty"] or row["truncated"] for row in rows)
 
 
+def test_a_path_that_the_engine_lacks_is_told_at_once(world: World, gateway: Running) -> None:
+    """As embeddings where the model has none; an engine that only lacks the version would be waited for."""
+    world.engine.lacks = "/v1/embeddings"
+    answer = gateway.http.post("/v1/embeddings", json={"model": "bot", "input": "Hi"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "unsupported_endpoint")
+    row = gateway.rows()[0]
+    assert (row["prompt_tokens"], row["total_us"] < 1e6) == (0, True)
+
+
 def test_a_response_is_streamed_as_typed_events(gateway: Running) -> None:
     answer = gateway.http.post("/v1/responses", json={"model": "bot", "input": "Hi", "stream": True})
     events = [block.split("\n") for block in answer.text.removesuffix("\n\n").split("\n\n")]

@@ -133,7 +133,9 @@ def test_when_nobody_takes_them_answers_go_on_and_feedback_waits(
         begun = time.monotonic()
         answers = [gateway.chat() for _ in range(20)]
         assert {answer.status_code for answer in answers} == {200}
-        assert time.monotonic() - begun < 2
+        took = time.monotonic() - begun
+        print(f"measured: nobody takes spans: an answer {1000 * took / len(answers):.1f} ms, on average")
+        assert took < 2
         ask = {"response_id": answers[0].json()["id"], "thumb": "up"}
         assert gateway.http.post("/v1/feedback", json=ask).status_code == 201
         assert len(gateway.rows(20)) == 20

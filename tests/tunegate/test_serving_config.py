@@ -1,13 +1,14 @@
 """What an endpoint's config says reaches the gateway."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from serving.told import LangfuseSettings, TelemetrySettings
-from tunegate.serving import _telemetry
+from tunegate.serving import _replica, _telemetry, gateway_settings
 from tunegate_core.config.endpoint import Endpoint, load_endpoint
-from tunegate_core.errors import BadInput
+from tunegate_core.errors import BadInput, ConfigError
 
 LANGFUSE = "telemetry: {langfuse: {url: http://lf, public_key: pk}}"
 
@@ -34,3 +35,30 @@ def test_a_secret_that_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.delenv("LANGFUSE_SECRET_KEY", raising=False)
     with pytest.raises(BadInput, match="LANGFUSE_SECRET_KEY"):
         _telemetry(loaded(LANGFUSE, tmp_path))
+
+
+def test_who_gets_alerts(told: Any, tmp_path: Path) -> None:
+    told.house.ledger.checkpoint()  # makes the key
+    chosen = loaded("alerts: {webhook: https://chat.example/hooks/1}", tmp_path)
+    assert gateway_settings(told.house, chosen, lambda _: [], True).webhook == "https://chat.example/hooks/1"
+    assert gateway_settings(told.house, Endpoint(), lambda _: [], True).webhook is None
+    with pytest.raises(ConfigError, match="webhook"):
+        loaded("alerts: {webhook: chat.example}", tmp_path)
+
+
+def test_how_tool_calls_are_read_reaches_the_engine(told: Any, tmp_path: Path) -> None:
+    from serving.engine import command
+    from tunegate_core.canonical import digest
+    from tunegate_core.snapshot import Grant
+
+    told.house.ledger.checkpoint()
+    same = digest(b"x")
+    grants = [Grant(subject="a@1", adapter=same, base=same, template=same, statement=same, rank=4)]
+    lines = [
+        command(_replica(told.house, endpoint, grants).engine, "127.0.0.1", 1)
+        for endpoint in (Endpoint(), loaded("engine: {tool_parser: hermes}", tmp_path))
+    ]
+    assert "--enable-auto-tool-choice" not in lines[0]
+    assert lines[1][lines[1].index("--tool-call-parser") + 1] == "hermes"
+    with pytest.raises(ConfigError, match="tool_parser"):
+        loaded("engine: {tool_parser: ../x}", tmp_path)

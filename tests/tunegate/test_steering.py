@@ -1,6 +1,7 @@
 """A canary over a real ledger: what a running gateway found is an event, with its figures in the store."""
 
 import json
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -128,6 +129,25 @@ def test_people_see_how_far_it_is(house: House) -> None:
     text = CliRunner().invoke(app, ["routes"]).output
     assert "canary: stage 1 of 1 since " in text
     assert "hold: errors: " in text and "of 20 samples of the" in text
+
+
+def test_a_failing_canary_gets_nobody_while_the_ledger_can_not_be_told(house: House) -> None:
+    """Somebody else writes for long: the weight is zero here at once, and in the ledger when it is free."""
+    routing.promote(house, "bot@2", "canary")
+    with gateway(house, FakeEngine(fault="status")) as ask:
+        ask(2)
+        with sqlite3.connect(house.home / "ledger.sqlite", isolation_level=None) as lock:
+            lock.execute("BEGIN IMMEDIATE")
+            ask(80)
+            until = time.monotonic() + 10
+            while set(ask(12)) != {"bot@1"}:
+                assert time.monotonic() < until, "the canary goes on"
+            assert not house.ledger.events(kind="route-rolled-back")
+            assert house.registry().state("bot").route.canary == "bot@2"
+            lock.execute("ROLLBACK")
+        lock.close()
+        assert last(house, "route-rolled-back")["ended"] == "bot@2"
+        assert set(ask(12)) == {"bot@1"}
 
 
 def seen(shown: Any) -> int:

@@ -22,6 +22,11 @@ class EngineBlock(Block):
     tensor_parallel: int = Field(default=1, ge=1, description="GPUs that one replica's model is split over.")
     memory_share: float = Field(default=0.9, gt=0, lt=1, description="Share of a GPU's memory that is taken.")
     kv_cache_gib: int = Field(default=2, ge=1, description="Memory for keys and values on CPU.")
+    tool_parser: str | None = Field(
+        default=None,
+        pattern=r"^[a-z0-9_]+$",
+        description="vLLM's name for how the model writes tool calls: hermes, ...",
+    )
     compiled: bool = Field(default=False, description="Compile at start: a minute more to start, faster on a GPU.")
 
 
@@ -76,6 +81,12 @@ class TelemetryBlock(Block):
     langfuse: LangfuseBlock | None = None
 
 
+class AlertsBlock(Block):
+    """Who is told at once when a canary fails or waits for a person; nobody, where nothing is said."""
+
+    webhook: str | None = Field(default=None, pattern=r"^https?://", description="A URL that takes JSON by POST.")
+
+
 class Endpoint(Block):
     """An endpoint config; every key may be left out."""
 
@@ -83,6 +94,7 @@ class Endpoint(Block):
     scale: ScaleBlock = ScaleBlock()
     records: RecordsBlock = RecordsBlock()
     telemetry: TelemetryBlock = TelemetryBlock()
+    alerts: AlertsBlock = AlertsBlock()
     rates: dict[str, RateBlock] = Field(default={}, description="By route; `default` for all others.")
     most_in_flight: int = Field(default=256, ge=1, description="Requests at once; more are answered 503.")
 
