@@ -56,9 +56,9 @@ def test_how_tool_calls_are_read_reaches_the_engine(told: Any, tmp_path: Path) -
     grants = [Grant(subject="a@1", adapter=same, base=same, template=same, statement=same, rank=4)]
     lines = [
         command(_replica(told.house, endpoint, grants).engine, "127.0.0.1", 1)
-        for endpoint in (Endpoint(), loaded("engine: {tool_parser: hermes}", tmp_path))
+        for endpoint in (Endpoint(), loaded("engine: {tool_parser: null}", tmp_path))
     ]
-    assert "--enable-auto-tool-choice" not in lines[0]
-    assert lines[1][lines[1].index("--tool-call-parser") + 1] == "hermes"
+    assert lines[0][lines[0].index("--tool-call-parser") + 1] == "hermes"
+    assert "--enable-auto-tool-choice" in lines[0] and "--enable-auto-tool-choice" not in lines[1]
     with pytest.raises(ConfigError, match="tool_parser"):
         loaded("engine: {tool_parser: ../x}", tmp_path)

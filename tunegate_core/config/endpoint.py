@@ -23,9 +23,7 @@ class EngineBlock(Block):
     memory_share: float = Field(default=0.9, gt=0, lt=1, description="Share of a GPU's memory that is taken.")
     kv_cache_gib: int = Field(default=2, ge=1, description="Memory for keys and values on CPU.")
     tool_parser: str | None = Field(
-        default=None,
-        pattern=r"^[a-z0-9_]+$",
-        description="vLLM's name for how the model writes tool calls: hermes, ...",
+        default="hermes", pattern=r"^[a-z0-9_]+$", description="How the model writes tool calls, by vLLM's name for it."
     )
     compiled: bool = Field(default=False, description="Compile at start: a minute more to start, faster on a GPU.")
 
