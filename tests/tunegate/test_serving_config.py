@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from serving.told import LangfuseSettings, TelemetrySettings
-from tunegate.serving import _replica, _telemetry, gateway_settings
+from tunegate.publishing import publish
+from tunegate.serving import _replica, _telemetry, gateway_settings, upstream_names
 from tunegate_core.config.endpoint import Endpoint, load_endpoint
 from tunegate_core.errors import BadInput, ConfigError
 
@@ -62,3 +63,13 @@ def test_how_tool_calls_are_read_reaches_the_engine(told: Any, tmp_path: Path) -
     assert "--enable-auto-tool-choice" in lines[0] and "--enable-auto-tool-choice" not in lines[1]
     with pytest.raises(ConfigError, match="tool_parser"):
         loaded("engine: {tool_parser: ../x}", tmp_path)
+
+
+def test_a_gateway_says_what_its_upstreams_must_have(told: Any) -> None:
+    from tunegate_core.snapshot import engine_name
+
+    for version in (1, 2):
+        told.judge(told.plan(version), (60, 4, 200))
+    granted = publish(told.house).grant_by_subject()
+    assert set(granted) == {"bot@1", "bot@2"}
+    assert upstream_names(told.house) == {"bot@1": engine_name(granted["bot@1"])}  # the other has no place on a route
