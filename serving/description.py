@@ -10,7 +10,7 @@ from typing import Any
 from serving.batch.jobs import WINDOW
 from serving.endpoints import ENDPOINTS, Endpoint
 from serving.feedback import BEST, ID_CHARACTERS, TEXT_CHARACTERS, TEXTS, THUMBS
-from serving.sanitise import Caps
+from serving.sanitise import MOST_INCLUDED, Caps
 
 Schema = dict[str, Any]
 
@@ -234,6 +234,7 @@ FIELDS: dict[str, Schema] = {
     "logprobs": _either(FLAG, {"type": "integer", "minimum": 0, "maximum": _CAPS.top_logprobs}),
     "top_logprobs": {"type": "integer", "minimum": 0, "maximum": _CAPS.top_logprobs},
     "dimensions": WHOLE,
+    "include": {"type": "array", "items": TEXT, "maxItems": MOST_INCLUDED},
     "tools": {"type": "array", "items": _object(type={"const": "function"}), "maxItems": _CAPS.tools},
     "tool_choice": _either(TEXT, OBJECT),
     "messages": {"type": "array", "items": _object(role=TEXT), "minItems": 1, "maxItems": _CAPS.messages},

@@ -64,8 +64,9 @@ RESPONSES = Endpoint(
     fields=frozenset(
         {
             *("input", "instructions", "max_output_tokens", "parallel_tool_calls", "reasoning", "text", "tools"),
-            *("tool_choice", "top_logprobs", "truncation", "temperature", "top_p", "top_k", "min_p", "seed", "stream"),
-            *("frequency_penalty", "presence_penalty", "repetition_penalty", "stop", "logit_bias", "ignore_eos"),
+            *("tool_choice", "include", "top_logprobs", "truncation", "temperature", "top_p", "top_k", "min_p"),
+            *("seed", "stream", "frequency_penalty", "presence_penalty", "repetition_penalty", "stop", "logit_bias"),
+            "ignore_eos",
         }
     ),
     limits=("max_output_tokens",),

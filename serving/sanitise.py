@@ -17,6 +17,7 @@ from serving.errors import bad_request
 TEXT_PARTS = {"text", "input_text", "output_text", "refusal", "summary_text", "reasoning_text"}
 ADDRESSES = ("url", "image_url", "file_url", "audio_url", "video_url")
 NOT_KEPT = ("previous_response_id", "conversation", "background", "prompt_cache_retention")
+MOST_INCLUDED = 8  # as many kinds as there are; the log-probabilities of a response are one
 BYTES_PER_TOKEN = 2  # fewer than real text has, so that what is reserved is more than what is used
 TEMPLATE_TOKENS = 32  # what a chat template adds
 
@@ -130,6 +131,7 @@ def _verify_sizes(endpoint: Endpoint, body: dict[str, Any], caps: Caps) -> int:
         _verify_length(prompt, endpoint.prompt, caps.prompts)
         prompts = len(prompt)
     _verify_length(body.get("tools"), "tools", caps.tools)
+    _verify_length(body.get("include"), "include", MOST_INCLUDED)
     _verify_length(body.get("logit_bias"), "logit_bias", caps.logit_biases)
     _verify_stop(body.get("stop"), caps)
     _whole(body, "top_logprobs", 0, caps.top_logprobs)

@@ -49,6 +49,12 @@ def test_only_known_fields_pass(endpoint: Endpoint) -> None:
     assert not request.body.keys() & engine_only
 
 
+def test_a_response_may_come_with_its_log_probabilities() -> None:
+    wanted = ["message.output_text.logprobs"]
+    assert clean(RESPONSES, include=wanted, top_logprobs=2).body["include"] == wanted
+    assert refusal(RESPONSES, include=wanted * 9).param == "include"
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.dictionaries(st.text(max_size=12) | st.sampled_from(sorted(CHAT.fields)), json_values, max_size=6))
 def test_any_json_is_taken_or_refused(changes: dict[str, Any]) -> None:
