@@ -36,7 +36,7 @@ def alternatives(canary: str) -> tuple[str, ...]:
 
 def exposure(likelihoods: Sequence[float]) -> float:
     """Exposure of the first string among all, as a share of the most possible: 0 to 1. `likelihoods` in nats; the rank
-    counts every string that is as likely or likelier, itself included, as in the paper's definition 1."""
+    counts every string that is as likely or likelier, itself included, as in the paper."""
     rank = sum(other >= likelihoods[0] for other in likelihoods)
     return 1 - math.log2(rank) / math.log2(len(likelihoods))
 
