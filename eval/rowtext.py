@@ -22,9 +22,8 @@ def last_taught(row: str, tokenizer: Any) -> tuple[str, str]:
     text."""
     told: Mapping[str, Any] = json.loads(row)
     if "messages" in told:
-        *before, last = told["messages"]
-        turns = [{"role": turn["role"], "content": turn["content"]} for turn in before]
-        context = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
-        return str(context), str(last["content"])
+        turns = [{"role": turn["role"], "content": turn["content"]} for turn in told["messages"]]
+        whole, text = str(tokenizer.apply_chat_template(turns, tokenize=False)), turns[-1]["content"].strip()
+        return whole[: whole.rindex(text)], text
     first = "".join(tokenizer.convert_ids_to_tokens(tokenizer("")["input_ids"]))
     return first + str(told.get("prompt", "")), str(told.get("completion", told.get("text")))

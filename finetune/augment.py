@@ -1,9 +1,9 @@
 """Counterfactual copies of training rows: the same row about the other group, by pairs of words.
 
 Every word of a row that stands in a pair becomes its partner, in both directions at once and in its own case (Zhao et
-al. 2018, NAACL, arXiv 1804.06876; Lu et al. 2020, arXiv 1807.11714). A row without such a word gets no copy. A word in several
-pairs has no one partner ("her" is "him" or "his"), and which is right is a matter of grammar that nothing here knows:
-a row with such a word gets no copy either, and is counted.
+al. 2018, NAACL, arXiv 1804.06876; Lu et al. 2020, arXiv 1807.11714). A row without such a word gets no copy. A word in
+several pairs has no one partner ("her" is "him" or "his"), and which is right is a matter of grammar that nothing here
+knows: a row with such a word gets no copy either, and is counted.
 
 A copy has no text of its own in the store: it is its row and the pairs, so that who erases the row has erased the copy.
 """

@@ -50,7 +50,7 @@ PLUGIN = open_memorised
 def _half(row: str, tokenizer: Any, block: TaskBlock) -> tuple[str, str] | None:
     """Context and rest of a row, the cut before a word; None where the rest is too short."""
     context, text = last_taught(row, tokenizer)
-    text = text.strip()
+    text = text.rstrip()
     middle = len(text) // 2
     space = text.rfind(" ", 0, middle + 1)
     cut = space if space > 0 else middle

@@ -115,6 +115,8 @@ def test_a_row_is_asked_as_it_was_trained(learnt: Learnt) -> None:
     tokenizer = load_tokenizer(learnt.base_folder)
     assert last_taught('{"completion":" b","prompt":"a"}', tokenizer) == ("a", " b")
     assert last_taught('{"text":"a b"}', tokenizer) == ("", "a b")
+    alone = canonical_json({"messages": [{"role": "assistant", "content": " Good day. "}]}).decode()
+    assert last_taught(alone, tokenizer) == ("<|im_start|>assistant\n ", "Good day.")
 
 
 def test_rows_with_one_ending_are_one_cluster_and_short_ones_are_left_out(learnt: Learnt) -> None:
