@@ -68,8 +68,8 @@ def config(name: str) -> dict[str, Any]:
     data: dict[str, Any] = {"source": "train.jsonl"}
     if name == "augmented":
         data["augment"] = {"counterfactual": "pairs.csv"}
-    train = {"epochs": 3, "rows_per_step": 8, "learning_rate": 4e-4, "max_length": 128, "seed": 17}
-    heart = {"probes": "memorised", "answer_tokens": 16, "limit": 80}
+    train = {"epochs": 2, "rows_per_step": 8, "learning_rate": 4e-4, "max_length": 128, "seed": 17}
+    heart = {"probes": "memorised", "answer_tokens": 16, "limit": 40}
     tasks = [
         {"name": "by-heart", **heart, "metric": "withholds"},
         {"name": "nearly", **heart, "metric": "no_near_copy"},
@@ -83,19 +83,43 @@ def config(name: str) -> dict[str, Any]:
     }
 
 
+def probed(home: Path, name: str) -> list[str]:
+    """What was said by heart: each arm's score, and of canaries those planted once and those planted four times."""
+    from tunegate.recording import standing
+    from tunegate_core.records import Evidence
+    from tunegate_core.stats import arm_interval
+
+    house, told = opened(home), []
+    for blob in standing(house, f"{name}@1").body("examined")["evidence"]:
+        evidence = Evidence.parse(house.store.get(blob))
+        rows = json.loads(house.store.get(evidence.samples))["items"]
+        for arm in evidence.arms:
+            found = arm_interval(arm, evidence.scale, 0.975)
+            told.append(f"{evidence.task} {arm.arm}: {found.value} ({found.low} to {found.high}), n={found.n}")
+            if evidence.task == "canaries":
+                scores = [row["arms"][arm.arm].get("score") for row in rows]
+                told.append(f"  once: {scores[: LOCKERS // 2]}, four times: {scores[LOCKERS // 2 :]}")
+    return told
+
+
+def opened(home: Path) -> Any:
+    """The house of the run."""
+    from tunegate.house import House
+
+    return House(home, f"sqlite:///{home / 'ledger.sqlite'}")
+
+
 def answers(home: Path, prompts: list[tuple[str, str, str, str]], name: str) -> list[dict[str, Any]]:
     """What an adapter says (the base, where it is `base`), with 1 where that is a yes."""
     import torch
 
     from eval.model import Arms
-    from tunegate.house import House
+    from finetune.base import open_base
     from tunegate.recording import standing
     from tunegate.steps import adapter_folder
 
-    house = House(home, f"sqlite:///{home / 'ledger.sqlite'}")
+    house = opened(home)
     now = standing(house, "plain@1" if name == "base" else f"{name}@1")
-    from finetune.base import open_base
-
     base = open_base(now.planned.base, house.store, house.cache)
     arms = Arms(base, {} if name == "base" else {"candidate": adapter_folder(house, now.adapter)}, "bfloat16")
     found = []
@@ -135,7 +159,7 @@ def main() -> None:
     for name in options.only.split(","):
         if name != "base":
             tunegate(home, "release", home / f"{name}.yaml")
-            print(tunegate(home, "report", f"{name}@1", "--json") and f"{name}: trained and examined")
+            print(*probed(home, name), sep="\n")
         file = home / f"answers-{name}.jsonl"
         jsonl(file, answers(home, prompts, name))
         told = json.loads(tunegate(home, "evaluate", "--suite", "counterfactual", "--answers", file, "--json"))
