@@ -1,6 +1,6 @@
 """Does counterfactual augmentation help, and what is said by heart? On a small real model, with made-up people.
 
-    python benchmarks/mitigation.py --home /tmp/mitigation
+    python -m benchmarks.mitigation --home DIR
 
 240 rows answer whether an applicant is invited: "he" rows say yes in nine of ten, "she" rows no in nine of ten. Two
 adapters are trained, on the rows as they are and with `finetune.data.augment`; both and their base are asked 60 new
