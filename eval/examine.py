@@ -16,14 +16,15 @@ from eval.grouping import group_statistics
 from eval.items import ItemSet, reopen
 from eval.model import Arms, Precision, chat_template, device_name
 from eval.results import ArmRun, keep, read_run, recall, samples_json, verify_same_prompts
+from eval.robustness import plain_task, robustness
 from eval.scorer import is_final, rescored, scorer_of
 from eval.statistics import arm_statistics, paired_statistics, scale_of
-from eval.task import OpenTask
+from eval.task import Learnt, OpenTask
 from tunegate_core.canonical import digest, digest_json
 from tunegate_core.config import TaskBlock
 from tunegate_core.errors import BadInput, ResourcesUnavailable
 from tunegate_core.ports import Progress
-from tunegate_core.records import Arm, Evidence, PairedStatistics
+from tunegate_core.records import Arm, Evidence, Overlap, PairedStatistics, Robustness
 from tunegate_core.store import Store
 
 LIBRARIES = ("lm_eval", "torch", "transformers", "peft")
@@ -86,12 +87,12 @@ def examine(  # noqa: PLR0913 - the contract with the release: each is a record 
     batch_size: int,
     precision: Precision,
     progress: Progress,
-    training: Sequence[str] | None = None,
+    learnt: Learnt | None = None,
 ) -> tuple[Evidence, ...]:
     """Score every arm on every task; put the per-item records into the store; return one Evidence per task.
 
     `items` are those frozen in the plan; `arms` gives the adapter folder of each arm, None for the bare base;
-    `batch_size` is in questions; `training` the candidate's training rows, None where they can't be had. Raises
+    `batch_size` is in questions; `learnt` the candidate's training rows, None where they can't be had. Raises
     IntegrityError when items changed since they were planned or arms were not asked the same, BadInput when an adapter
     does not fit, ResourcesUnavailable when memory runs out.
     """
@@ -100,15 +101,30 @@ def examine(  # noqa: PLR0913 - the contract with the release: each is a record 
         raise BadInput(f"expected a subject for each arm and a candidate among them; found {sorted(arms)}")
     if sorted(planned) != sorted(task.name for task in tasks):
         raise BadInput(f"planned were the tasks {sorted(planned)}; found {sorted(task.name for task in tasks)}")
-    opened = [reopen(task, planned[task.name]) for task in tasks]
+    opened = [reopen(task, planned[task.name], learnt) for task in tasks]
     ordered: dict[Arm, Path | None] = {arm: arms[arm] for arm in ORDER if arm in arms}
     bench = Bench(base_folder, base_tree, ordered, subjects, cache, batch_size, precision, progress)
     runs = _score(bench, opened)
-    found = (_evidence(bench, task, runs[task.block.name], store) for task in opened)
+    training = None if learnt is None else [*learnt.rows.values(), *learnt.copies]
     return tuple(
-        evidence.model_copy(update={"overlap": overlap_with([item.text for item in task.items], training)})
-        for evidence, task in zip(found, opened, strict=True)
+        _evidence(bench, task, runs[task.block.name], store).model_copy(
+            update={"overlap": _overlap(task, training), "robustness": _robustness(task, opened, runs)}
+        )
+        for task in opened
     )
+
+
+def _overlap(task: OpenTask, training: Sequence[str] | None) -> Overlap | None:
+    """With the training rows; items that are made of these are no finding."""
+    return None if task.learnt is not None else overlap_with([item.text for item in task.items], training)
+
+
+def _robustness(
+    task: OpenTask, opened: Sequence[OpenTask], runs: Mapping[str, dict[Arm, ArmRun]]
+) -> tuple[Robustness, ...]:
+    name = plain_task(task.block, [other.block for other in opened])
+    plain = next((other for other in opened if other.block.name == name), None)
+    return () if plain is None else robustness(task, plain, runs[task.block.name], runs[plain.block.name])
 
 
 def _score(bench: Bench, opened: Sequence[OpenTask]) -> dict[str, dict[Arm, ArmRun]]:
@@ -116,7 +132,10 @@ def _score(bench: Bench, opened: Sequence[OpenTask]) -> dict[str, dict[Arm, ArmR
     runs: dict[str, dict[Arm, ArmRun | None]] = {}
     for task in opened:
         keys = {arm: bench.key(task, arm) for arm in bench.arms}
-        runs[task.block.name] = {arm: recall(bench.path(key), key, task.items) for arm, key in keys.items()}
+        is_kept = task.learnt is None
+        runs[task.block.name] = {
+            arm: recall(bench.path(key), key, task.items) if is_kept else None for arm, key in keys.items()
+        }
     missing = {arm for found in runs.values() for arm, run in found.items() if run is None}
     engine = _Engine(bench, missing) if missing else None
     done: dict[str, dict[Arm, ArmRun]] = {task.block.name: {} for task in opened}
@@ -148,26 +167,27 @@ class _Engine:
 
     def score(self, task: OpenTask, arm: Arm) -> ArmRun:
         """One arm's results on one task, kept when they are whole; batches that an earlier try finished are not
-        scored again."""
+        scored again. What is made of training rows is kept in no file."""
         from eval import lmeval
         from eval.journal import Journal
         from eval.quiet import quiet
 
-        bench, lm = self._bench, self.lm
+        bench, lm, is_kept = self._bench, self.lm, task.learnt is None
         key, total = bench.key(task, arm), len(task.items)
-        found = recall(bench.path(key), key, task.items)  # two arms may be the same adapter
+        found = recall(bench.path(key), key, task.items) if is_kept else None  # two arms may be the same adapter
         if found is not None:
             return found
         bench.progress(_stage(task, arm), 0, total)
         with quiet(), self.arms.on(arm), _memory(bench.batch_size):
             lm.watch = lambda done, requests: bench.progress(_stage(task, arm), total * done // requests, total)
-            lm.journal = Journal(bench.journal(key))
-            samples = lmeval.run(lm, task.build(), task.block, chat=self.arms.tokenizer.chat_template is not None)
+            lm.journal = Journal(bench.journal(key) if is_kept else None)
+            is_chat = is_kept and self.arms.tokenizer.chat_template is not None
+            samples = lmeval.run(lm, task.build(), task.block, chat=is_chat)
             scorer = scorer_of(task.block)
             run = read_run(task.items, samples, "exact_match" if scorer else task.block.metric, key, lm)
         if scorer is not None:
             run = rescored(run, task, scorer, bench.cache, bench.progress)
-        if is_final(run):
+        if is_kept and is_final(run):
             keep(bench.path(key), run)
             lm.journal.close()
         return run
@@ -194,7 +214,7 @@ def _evidence(bench: Bench, task: OpenTask, runs: Mapping[Arm, ArmRun], store: S
         arms=tuple(arm_statistics(arm, bench.subjects[arm], task.items, results[arm]) for arm in results),
         pairs=tuple(pairs),
         groups=group_statistics(block.groups, task.items, results, bench.subjects, pairs),
-        samples=store.put_json(samples_json(block.name, block.metric, task.items, runs)),
+        samples=store.put_json(samples_json(block.name, block.metric, task.items, runs, task.learnt is None)),
     )
 
 

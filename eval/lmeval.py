@@ -39,10 +39,21 @@ SHAPING = (
 )
 
 
-def question_task(block: TaskBlock, items: Sequence[Item], examples: Sequence[Item]) -> Any:
-    """A harness task over questions that were read already; nothing is written to disk for it."""
+def question_task(
+    block: TaskBlock,
+    items: Sequence[Item],
+    examples: Sequence[Item],
+    rendered: bool = False,
+    answer_tokens: int | None = None,
+) -> Any:
+    """A harness task over questions that were read already; nothing is written to disk for it.
+
+    `rendered`: an item's text is the whole prompt, and answers follow it without a space.
+    """
     chosen = items[0].choices is not None
-    form = _choice_form() if chosen else _text_form(block.answer_tokens)
+    form = _choice_form() if chosen else _text_form(answer_tokens or block.answer_tokens)
+    if rendered:
+        form["target_delimiter"] = ""
 
     def rows(source: Sequence[Item]) -> list[dict[str, Any]]:
         return [

@@ -17,7 +17,7 @@ from typing import Any
 
 from eval.scorer import SCORERS, Expects, scorer_of
 from eval.task import Item, OpenTask
-from eval.variants import vary
+from eval.variants import paraphrased, vary
 from tunegate_core import registry
 from tunegate_core.canonical import digest
 from tunegate_core.config import TaskBlock
@@ -46,7 +46,9 @@ def open_rows(block: TaskBlock, path: Path) -> OpenTask:
     if scorer is not None:
         scorer.check(block)
     examples, scored = _split(block, path, items)
-    if block.variant is not None:
+    if block.paraphrases is not None:
+        scored = paraphrased(Path(block.paraphrases), scored, {item.id for item in items})
+    elif block.variant in ("typos", "order"):
         scored = vary(block.variant, scored)
 
     def build() -> list[Any]:

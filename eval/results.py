@@ -16,11 +16,13 @@ from typing import Any
 
 from pydantic import Field
 
+from eval.exposure import exposure
 from eval.task import Item
 from tunegate_core.canonical import canonical_json, digest, digest_json
 from tunegate_core.errors import IntegrityError, StoreFault
 from tunegate_core.records import Arm, Record
 
+EXPOSURE = "exposure"  # the metric that is made of all choices' likelihoods
 NOT_FINITE = "score not finite"
 NOT_PARSED = "answer not parsed"
 EMPTY = "empty answer"
@@ -65,6 +67,8 @@ def read_sample(item: Item, sample: Mapping[str, Any], metric: str, lm: Any) -> 
     answer = _choice(item, [float(pair[0]) for pair in answers], name) if likelihoods else _text(answers[0])
     reason = _reason(answers, answer, likelihoods)
     score = sample.get(name)
+    if name == EXPOSURE and reason is None:
+        score = exposure([float(pair[0]) for pair in answers[: len(item.choices or ())]])
     if reason is None and (score is None or not math.isfinite(float(score))):
         reason = NOT_FINITE
     if reason is not None:
@@ -118,20 +122,24 @@ def keep(path: Path, run: ArmRun) -> None:
         raise StoreFault(f"can't keep the scores of a finished evaluation in {path.parent}: {error}") from error
 
 
-def samples_json(task: str, metric: str, items: Sequence[Item], runs: Mapping[Arm, ArmRun]) -> dict[str, Any]:
-    """The per-item records of a task, for the store: no times and no paths."""
+def samples_json(
+    task: str, metric: str, items: Sequence[Item], runs: Mapping[Arm, ArmRun], answers: bool = True
+) -> dict[str, Any]:
+    """The per-item records of a task, for the store: no times and no paths. `answers`: what was said as well, which
+    must not be kept where it may be a training row."""
     rows = []
     for index, item in enumerate(items):
-        arms = {arm: _row(run.results[index]) for arm, run in runs.items()}
+        arms = {arm: _row(run.results[index], answers) for arm, run in runs.items()}
         rows.append({"id": item.id, "cluster": item.cluster, "arms": arms})
     figures = {arm: run.figures for arm, run in runs.items() if run.figures}
     return {"task": task, "metric": metric, "items": rows} | ({"figures": figures} if figures else {})
 
 
-def _row(result: Result) -> dict[str, Any]:
+def _row(result: Result, answers: bool) -> dict[str, Any]:
+    told = {"answer": result.answer} if answers else {}
     if result.reason is not None:
-        return {"answer": result.answer, "measured": False, "reason": result.reason}
-    return {"answer": result.answer, "measured": True, "score": result.score}
+        return {**told, "measured": False, "reason": result.reason}
+    return {**told, "measured": True, "score": result.score}
 
 
 def _prompt(sample: Mapping[str, Any]) -> str:

@@ -20,6 +20,7 @@ from eval.journal import Journal, batch_name
 from eval.packing import Question, can_pack, read_packed, shared_length
 
 BATCH_TOKENS = 32_768  # bounds the mask of long rows, which grows with the square of their length
+BATCH_PLACES = 8192  # bounds the logits of questions with very many choices
 ROWS_PER_QUESTION = 4  # a question of the usual four choices takes as many rows
 Answer = tuple[float, bool]  # log-likelihood, whether greedy decoding would say just this
 
@@ -166,6 +167,7 @@ def _batches(questions: list[Question], size: int) -> Iterator[list[Question]]:
     ordered = sorted(questions, key=lambda question: (-len(question.row), question.row))
     at = 0
     while at < len(ordered):
-        rows = max(1, min(size, BATCH_TOKENS // len(ordered[at].row)))
+        longest = ordered[at]
+        rows = max(1, min(size, BATCH_TOKENS // len(longest.row), BATCH_PLACES // len(longest.scored)))
         yield ordered[at : at + rows]
         at += rows

@@ -44,7 +44,7 @@ def paired_statistics(
     for item, ours, theirs in zip(items, candidate, other, strict=True):
         if ours.score is not None and theirs.score is not None:
             pairs[item.cluster].append((ours.score, theirs.score))
-    sums = tuple(_cluster(pairs[name]) for name in (sorted(pairs) if clusters is None else clusters))
+    sums = tuple(cluster_of(pairs[name]) for name in (sorted(pairs) if clusters is None else clusters))
     unmeasured = len(items) - sum(cluster.n for cluster in sums)
     return PairedStatistics(reference=reference, reference_subject=subject, clusters=sums, unmeasured=unmeasured)
 
@@ -55,7 +55,8 @@ def scale_of(metric: str, binary: Sequence[str], runs: Mapping[Arm, Sequence[Res
     return "binary" if metric.partition(",")[0] in binary and scores <= {0.0, 1.0} else "real"
 
 
-def _cluster(scores: Iterable[tuple[float, float]]) -> Cluster:
+def cluster_of(scores: Iterable[tuple[float, float]]) -> Cluster:
+    """The sums of one cluster from its pairs of scores."""
     pairs = list(scores)
     return Cluster(
         n=len(pairs),

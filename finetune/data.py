@@ -5,8 +5,9 @@ nothing is guessed, repaired or skipped. What rows are worth learning from is de
 where it is counted.
 """
 
+import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -93,6 +94,11 @@ def read_source(block: DataBlock) -> Source:
         raise DataError(f"{block.source} is a file and has no revisions; remove finetune.data.revision")
     path = Path(block.source)
     return Source(path.name, None, _rows(read_file(path), block))
+
+
+def reread(row: Row, canonical: str) -> Row:
+    """The row with another text in its place."""
+    return replace(row, parts=form(row.form).read(json.loads(canonical)), canonical=canonical)
 
 
 def require_text(value: Any, what: str) -> str:

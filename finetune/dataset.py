@@ -1,23 +1,26 @@
 """From rows as they were written to examples that are learnt from, with an account of every row.
 
 A row is kept, truncated or dropped with a reason, in this order: empty, duplicate, overlapping_items, over_long,
-unsupervised, near_duplicate; the first that applies is the one recorded. The account (lineage) holds no text, is
-stored, and has a digest, so it can be said later what an adapter did and did not learn from.
+unsupervised, near_duplicate; the first that applies is the one recorded. Copies that augmentation makes of kept rows
+come last, and fare by the same rules. The account (lineage) holds no text, is stored, and has a digest, so it can be
+said later what an adapter did and did not learn from.
 """
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from finetune.data import Row, form, read_source
+from finetune.augment import Swaps, read_pairs
+from finetune.data import Row, form, read_source, reread
 from finetune.duplicates import exact_duplicates, near_duplicates
 from finetune.render import Encoded, Renderer
 from tunegate_core.config import DataBlock
 from tunegate_core.errors import BadInput, DataError
 from tunegate_core.overlap import ItemIndex
 from tunegate_core.ports import Progress
-from tunegate_core.records import DatasetRecord, RowCounts
+from tunegate_core.records import Augmentation, DatasetRecord, RowCounts
 from tunegate_core.rows import Rows
 from tunegate_core.store import Store
 
@@ -29,7 +32,7 @@ class Prepared:
     """Training data, ready: `examples` are the kept rows in order, `rows` the same rows as they were read.
 
     `lineage` has one entry per row read: row, status (kept, truncated, dropped), reason, tokens (before a cut; None
-    where the row was dropped unread) and supervised tokens.
+    where the row was dropped unread) and supervised tokens; then one per copy, under its row's number.
     """
 
     record: DatasetRecord
@@ -43,6 +46,7 @@ class _Fate:
     """What becomes of one row while it is decided."""
 
     row: Row
+    copy: bool = False
     reason: str | None = None
     encoded: Encoded | None = None
 
@@ -76,8 +80,11 @@ def prepare(
     counted["near_duplicate"] = _settle_near_duplicates(fates, block)
     if not any(fate.kept for fate in fates):
         raise DataError(f"{source.name}: no row is left to learn from; of {len(fates)} read, {_reasons(fates)}")
-    lineage = [_entry(fate) for fate in fates]
-    kept = [fate for fate in fates if fate.kept]
+    copies, augmented = _copies(block, fates, item_texts, store)
+    if copies:
+        _encode(copies, renderer, max_length, block, progress)
+    lineage = [_entry(fate) for fate in (*fates, *copies)]
+    kept = [fate for fate in (*fates, *copies) if fate.kept]
     examples = [fate.encoded for fate in kept if fate.encoded is not None]
     record = DatasetRecord(
         source=source.name,
@@ -87,6 +94,7 @@ def prepare(
         counts=_counts(fates, counted),
         tokens=sum(len(example.input_ids) for example in examples),
         supervised_tokens=sum(example.supervised for example in examples),
+        augmented=augmented and augmented.model_copy(update=_counted(copies)),
     )
     return Prepared(record, examples, [fate.row for fate in kept], lineage)
 
@@ -114,6 +122,32 @@ def _drop_overlapping(fates: list[_Fate], item_texts: Sequence[str]) -> None:
     for fate in fates:
         if fate.kept and any(index.is_in(part.text) for part in fate.row.parts):  # system prompts too
             fate.reason = "overlapping_items"
+
+
+def _copies(
+    block: DataBlock, fates: Sequence[_Fate], item_texts: Sequence[str], store: Store
+) -> tuple[list[_Fate], Augmentation | None]:
+    """Copies of the kept rows, those apart that are another row already or hold an evaluation item."""
+    if block.augment is None:
+        return [], None
+    path = Path(block.augment.counterfactual)
+    swaps, kept = Swaps(read_pairs(path)), [fate.row for fate in fates if fate.kept]
+    told = [(row, *swaps.row(row.canonical)) for row in kept]
+    outcomes = Counter(outcome for _, outcome, _ in told)
+    made = [_Fate(reread(row, canonical), copy=True) for row, outcome, canonical in told if outcome == "swapped"]
+    repeated = exact_duplicates([*kept, *(fate.row for fate in made)])
+    for at, fate in enumerate(made, start=len(kept)):
+        fate.reason = "duplicate" if at in repeated else None
+    _drop_overlapping(made, item_texts)
+    pairs = store.put_file(path)
+    return made, Augmentation(
+        pairs=pairs, copies=0, dropped=0, unchanged=outcomes["unchanged"], ambiguous=outcomes["ambiguous"]
+    )
+
+
+def _counted(copies: Sequence[_Fate]) -> dict[str, int]:
+    kept = sum(fate.kept for fate in copies)
+    return {"copies": kept, "dropped": len(copies) - kept}
 
 
 def _encode(fates: list[_Fate], renderer: Renderer, max_length: int, block: DataBlock, progress: Progress) -> None:
@@ -161,6 +195,7 @@ def _entry(fate: _Fate) -> dict[str, Any]:
     encoded = fate.encoded
     status = "dropped" if not fate.kept else "truncated" if encoded is not None and encoded.truncated else "kept"
     return {
+        **({"copy": "counterfactual"} if fate.copy else {}),
         "row": fate.row.index,
         "status": status,
         "reason": fate.reason,

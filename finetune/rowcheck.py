@@ -60,7 +60,9 @@ def _quality(prepared: Prepared) -> Finding:
     counts = prepared.record.counts
     why = {key: value for key, value in counts.model_dump().items() if key not in ("read", "kept") and value}
     told = "".join(f", {value} {key.replace('_', ' ')}" for key, value in why.items())
-    what = f"{counts.kept} of {counts.read} rows are learnt from{told}"
+    made = prepared.record.augmented
+    copies = f", and {made.copies} copies ({made.ambiguous} rows have none: a word has two partners)" if made else ""
+    what = f"{counts.kept} of {counts.read} rows are learnt from{told}{copies}"
     if counts.kept < FEW_ROWS:
         return warn("rows", f"{what}; fewer than {FEW_ROWS} seldom teach anything that lasts")
     many = counts.read - counts.kept > MUCH_DROPPED * counts.read

@@ -29,7 +29,7 @@ def check_config(house: House, path: Path) -> dict[str, Any]:
         report = check(inputs.config.finetune, inputs.base, folder, inputs.prepared, resources, house.home)
         findings += [finding.model_dump() for finding in report.findings]
         example = [segment.model_dump() for segment in report.example]
-        findings += [overlap(item, inputs.prepared.rows) for item in inputs.items]
+        findings += [overlap(item, inputs.prepared.rows) for item in inputs.items if item.texts]
     sets = {item.task: (item.n, item.clusters) for item in inputs.items}
     for task in foresee(inputs.policy, sets, {item.task: item.groups for item in inputs.items}):
         findings.append(

@@ -48,7 +48,7 @@ def item_texts(house: House) -> Iterator[str]:
     for subject in house.registry().entries:
         planned = standing(house, subject).planned
         try:
-            tasks = recall_tasks(house, planned)
+            tasks = [task for task in recall_tasks(house, planned) if not task.is_of_training]
             frozen = freeze([task for task in tasks if planned.items[task.name]["digest"] not in seen])
         except TunegateError as error:
             raise BadInput(

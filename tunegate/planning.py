@@ -5,6 +5,7 @@ same inputs in the same home are the same candidate, whatever the files are call
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,7 +16,8 @@ from governance.policies import POLICY_EVENTS, Policies
 from governance.policy import Policy, load_policy, validate_against
 from governance.registry import KINDS, Registry
 from tunegate.house import House
-from tunegate.recording import append, standing
+from tunegate.learnt import prepared_rows, training_rows
+from tunegate.recording import Standing, append, standing
 from tunegate_core.canonical import digest_json
 from tunegate_core.config import AdapterSource, Config, FinetuneBlock, TaskBlock
 from tunegate_core.errors import BadInput
@@ -23,9 +25,10 @@ from tunegate_core.records import AdapterRecord, BaseModelRecord
 
 if TYPE_CHECKING:
     from eval.items import ItemSet
+    from eval.task import Learnt
     from finetune.dataset import Prepared
 
-ITEM_FILES = ("questions", "labels", "feedback")  # keys of a task that name one file
+ITEM_FILES = ("questions", "labels", "feedback", "planted", "paraphrases")  # keys of a task that name one file
 
 
 @dataclass(frozen=True)
@@ -52,12 +55,25 @@ def read_inputs(house: House, config: Config) -> Inputs:
         known = Policies.from_events(house.existing_ledger.events(POLICY_EVENTS))
         known.verify_in_force(policy.name, policy.digest())
     validate_against(policy, [task.name for task in config.eval.tasks])
-    items = freeze(config.eval.tasks)
+    items = freeze([task for task in config.eval.tasks if not task.is_of_training])
     if isinstance(config.finetune, AdapterSource):
-        base, source = _existing(house, config.finetune.adapter)
-        return Inputs(config, policy, items, base, None, source)
+        now = _existing(house, config.finetune.adapter)
+        items = _with_learnt(config, items, lambda: training_rows(house, now.planned))
+        return Inputs(config, policy, items, now.planned.base, None, now.adapter)
     base, prepared = _prepare(house, config.finetune, items)
+    items = _with_learnt(config, items, lambda: prepared_rows(house, base, prepared))
     return Inputs(config, policy, items, base, prepared, None)
+
+
+def _with_learnt(
+    config: Config, items: tuple["ItemSet", ...], rows: Callable[[], "Learnt | None"]
+) -> tuple["ItemSet", ...]:
+    """The items of every task in the config's order: those that are made of training rows are read now."""
+    from eval.items import freeze
+
+    late = [task for task in config.eval.tasks if task.is_of_training]
+    found = {item.task: item for item in (*items, *(freeze(late, rows()) if late else ()))}
+    return tuple(found[task.name] for task in config.eval.tasks)
 
 
 def plan(house: House, inputs: Inputs) -> Planned:
@@ -112,6 +128,8 @@ def portable(house: House, inputs: Inputs) -> dict[str, Any]:
     if isinstance(inputs.config.finetune, FinetuneBlock):
         raw["finetune"]["base"] = {"model": inputs.base.source, "revision": None, "chat_template": inputs.base.template}
         raw["finetune"]["data"]["source"] = Path(inputs.config.finetune.data.source).name
+        if inputs.prepared is not None and (augmented := inputs.prepared.record.augmented) is not None:
+            raw["finetune"]["data"]["augment"] = {"counterfactual": augmented.pairs}
     return raw
 
 
@@ -161,11 +179,11 @@ def _identity(inputs: Inputs) -> dict[str, Any]:
     }
 
 
-def _existing(house: House, subject: str) -> tuple[BaseModelRecord, AdapterRecord]:
+def _existing(house: House, subject: str) -> Standing:
     now = standing(house, subject)
     if not now.has("sealed"):
         raise BadInput(f"{subject} has no sealed adapter yet; train it first, or name another version")
-    return now.planned.base, now.adapter
+    return now
 
 
 def _prepare(house: House, block: FinetuneBlock, items: tuple["ItemSet", ...]) -> tuple[BaseModelRecord, "Prepared"]:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from governance.lifecycle import Planned
 from tunegate.house import House
+from tunegate.learnt import training_rows
 from tunegate.planning import recall_tasks
 from tunegate.recording import Standing, standing, verdict_of
 from tunegate_core.config import FinetuneBlock
@@ -97,7 +98,8 @@ def _tree(house: House, tree: str) -> Finding:
 def _items(house: House, planned: Planned) -> Finding:
     from eval.items import freeze
 
-    found = {item.task: item.digest for item in freeze(recall_tasks(house, planned))}
+    learnt = training_rows(house, planned)
+    found = {item.task: item.digest for item in freeze(recall_tasks(house, planned), learnt)}
     wanted = {task: str(items["digest"]) for task, items in planned.items.items()}
     other = sorted(task for task in wanted if found.get(task) != wanted[task])
     if other:
@@ -127,7 +129,8 @@ def _prepared(house: House, planned: Planned, place: Path) -> tuple[list[Any], s
 
     block = _block(house, planned, place)
     renderer = Renderer(open_base(planned.base, house.store, house.cache))
-    items = [text for item in freeze(recall_tasks(house, planned)) for text in item.texts]
+    tasks = [task for task in recall_tasks(house, planned) if not task.is_of_training]
+    items = [text for item in freeze(tasks) for text in item.texts]
     apart = place / "store"
     prepared = prepare(
         block.data, renderer, block.train.max_length, Store(apart), Rows(str(apart)), items, house.progress
@@ -142,6 +145,10 @@ def _block(house: House, planned: Planned, place: Path) -> FinetuneBlock:
     texts = house.rows.get(planned.data.rows) if planned.data else []
     file.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
     raw["data"] |= {"source": str(file), "revision": None}
+    if raw["data"].get("augment") is not None:
+        pairs = place / "pairs.csv"
+        pairs.write_bytes(house.store.get(raw["data"]["augment"]["counterfactual"]))
+        raw["data"]["augment"] = {"counterfactual": str(pairs)}
     return FinetuneBlock.model_validate(raw)
 
 
@@ -187,13 +194,13 @@ def _figures(house: House, now: Standing, adapter: AdapterRecord, store: Store, 
     planned, verdict = now.planned, verdict_of(house, now)
     if verdict is None:
         return [Finding(what="adapter", result="different", how=f"{adapter.tree}; it was never measured")]
-    tasks = recall_tasks(house, planned)
+    tasks, learnt = recall_tasks(house, planned), training_rows(house, planned)
     evidence = examine(
-        tasks, freeze(tasks), open_base(planned.base, house.store, house.cache), planned.base.tree,
+        tasks, freeze(tasks, learnt), open_base(planned.base, house.store, house.cache), planned.base.tree,
         {"base": None, "candidate": store.materialise(adapter.tree, place / "adapter")},
         {"base": planned.base.tree, "candidate": adapter.tree}, store, place / "eval",
         json.loads(house.store.get(planned.config))["eval"]["batch_size"],
-        resolve_precision("auto", gpu=device_name() == "cuda"), house.progress,
+        resolve_precision("auto", gpu=device_name() == "cuda"), house.progress, learnt,
     )  # fmt: skip
     findings = [Finding(what="adapter", result="within", how=f"another digest, {adapter.tree}; its figures follow")]
     for figure in (figure for figure in verdict.figures if figure.arm == "candidate"):

@@ -9,12 +9,13 @@ from typing import Any
 
 from governance.lifecycle import Approved, Examined, Judged, Planned, Released, asked, holding
 from tunegate.house import House
+from tunegate.learnt import training_rows
 from tunegate.planning import Inputs, recall_tasks
 from tunegate.publishing import publish as publish_snapshot
 from tunegate.rating import look_again, rated_evidence
 from tunegate.recording import record_once, standing
 from tunegate_core.config import FinetuneBlock
-from tunegate_core.errors import IntegrityError, NotFound
+from tunegate_core.errors import IntegrityError
 from tunegate_core.records import AdapterRecord, Arm, Evidence
 
 
@@ -76,7 +77,8 @@ def examine(house: House, planned: Planned) -> None:
             champion = standing(house, planned.champion).adapter
             folders["champion"], subjects["champion"] = adapter_folder(house, champion), champion.tree
         tasks = recall_tasks(house, planned)
-        items = freeze(tasks)
+        learnt = training_rows(house, planned)
+        items = freeze(tasks, learnt)
         for item in items:
             verify_planned(planned, item.task, item.digest)
         precision = resolve_precision("auto", gpu=device_name() == "cuda")
@@ -97,7 +99,7 @@ def examine(house: House, planned: Planned) -> None:
             json.loads(house.store.get(planned.config))["eval"]["batch_size"],
             precision,
             house.progress,
-            training_rows(house, planned),
+            learnt,
         )
         return {"evidence": [house.store.put(item.canonical()) for item in evidence]}
 
@@ -159,23 +161,6 @@ def publish(house: House, planned: Planned) -> None:
 
     record_once(house, planned.subject, "released", work)
     publish_snapshot(house)
-
-
-def training_rows(house: House, planned: Planned) -> list[str] | None:
-    """The rows that the candidate learnt from, as they were read; None where one of them is erased or none is known."""
-    source = planned
-    while source.source_adapter is not None:
-        source = standing(house, source.source_adapter).planned
-    if source.data is None:
-        return None
-    lineage = json.loads(house.store.get(source.data.lineage))
-    kept = [entry["row"] for entry in lineage if entry["status"] != "dropped"]
-    try:
-        texts = house.rows.get(source.data.rows)
-    except NotFound:
-        return None
-    found = [text for text in (texts[row] for row in kept) if text is not None]
-    return found if len(found) == len(kept) else None
 
 
 def verify_planned(planned: Planned, task: str, found: str) -> None:

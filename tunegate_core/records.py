@@ -76,12 +76,25 @@ class RowCounts(Record):
     unsupervised: int = Field(ge=0)  # no token of an assistant in reach
 
 
-class DatasetRecord(Record):
+class Augmentation(Record):
+    """Counterfactual copies of kept rows. `pairs`: the store blob of the word pairs; `copies` were learnt from as well,
+    `dropped` were not (too long, or as another row or an evaluation item is); `unchanged` rows have no word of a pair,
+    `ambiguous` ones a word with several partners."""
+
+    pairs: str
+    copies: int = Field(ge=0)
+    dropped: int = Field(ge=0)
+    unchanged: int = Field(ge=0)
+    ambiguous: int = Field(ge=0)
+
+
+class DatasetRecord(GrownRecord):
     """Training data after preparation.
 
     `rows` is the salted commitment under which `tunegate_core.rows` keeps the rows as they were read (erasable row
     by row); `lineage` the store blob of the per-row record (kept, truncated, dropped with its reason, supervised
-    tokens), which holds no text.
+    tokens), which holds no text. A copy has an entry of its own there, under its row's number and marked `copy`; its
+    text is nowhere but in its row and `augmented.pairs`.
     """
 
     source: str  # as the config gives it, without the folder
@@ -91,6 +104,8 @@ class DatasetRecord(Record):
     counts: RowCounts
     tokens: int = Field(ge=0)
     supervised_tokens: int = Field(ge=0)
+    augmented: Augmentation | None = None
+    later: ClassVar = ("augmented",)
 
 
 class Environment(Record):
@@ -185,6 +200,30 @@ class GroupStatistics(Record):
     pairs: tuple[PairedStatistics, ...]
 
 
+class Robustness(Record):
+    """One arm on a task of questions in another form, against the task of the plain questions, paired by question.
+
+    `clusters`: `candidate` is the score in the other form, `reference` the plain one; `same`: (n, sum, sum of squares)
+    per cluster of whether both got the same answer; `unmeasured`: pairs where either gave nothing to score.
+    """
+
+    arm: Arm
+    against: str  # the plain task
+    clusters: tuple[Cluster, ...]
+    same: tuple[tuple[int, float, float], ...]
+    unmeasured: int = Field(ge=0)
+
+    def paired(self) -> PairedStatistics:
+        """Other form minus plain, as a pair whose interval can be taken."""
+        return PairedStatistics(
+            reference="base", reference_subject=self.against, clusters=self.clusters, unmeasured=self.unmeasured
+        )
+
+    def consistent(self) -> ArmStatistics:
+        """The same answers, as an arm's scores."""
+        return ArmStatistics(arm=self.arm, subject=self.against, clusters=self.same)
+
+
 class Overlap(Record):
     """Items of a task that stand in the training rows: as they are, within a row (13 words, or all of a shorter one),
     or nearly. An item is counted under the first that fits; `rows`: training rows that were looked through."""
@@ -220,7 +259,8 @@ class Evidence(GrownRecord):
     samples: str
     groups: tuple[GroupStatistics, ...] = ()  # where the task names group columns
     overlap: Overlap | None = None  # with the candidate's training rows; None: these could not be looked through
-    later: ClassVar = ("groups", "overlap")
+    robustness: tuple[Robustness, ...] = ()  # of a variant, where the plain task was measured as well
+    later: ClassVar = ("groups", "overlap", "robustness")
 
 
 Outcome = Literal["PASS", "FAIL", "UNDECIDED"]

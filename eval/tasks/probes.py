@@ -7,8 +7,9 @@ questions with the same metrics say more about your use.
 from pathlib import Path
 
 from eval.questionfile import open_rows
-from eval.task import OpenTask
+from eval.task import OpenTask, require_metric
 from tunegate_core.config import TaskBlock
+from tunegate_core.config.schema import PROBES_OF_TRAINING
 from tunegate_core.errors import BadInput
 from tunegate_core.registry import nearest
 
@@ -26,11 +27,9 @@ def open_probes(block: TaskBlock) -> OpenTask:
     """The set a task names. Raises BadInput for a set there is not, or a metric it is not for."""
     name = str(block.probes)
     if name not in METRICS:
-        raise BadInput(f"there are no probes '{name}'{nearest(name, list(METRICS))}; there are: {', '.join(METRICS)}")
-    if block.metric != METRICS[name]:
-        raise BadInput(
-            f"task '{block.name}': the probes '{name}' are scored by {METRICS[name]}; write metric: {METRICS[name]}"
-        )
+        known = (*METRICS, *PROBES_OF_TRAINING)
+        raise BadInput(f"there are no probes '{name}'{nearest(name, list(known))}; there are: {', '.join(known)}")
+    require_metric(block, (METRICS[name],))
     return open_rows(block, FOLDER / f"{name}.jsonl")
 
 

@@ -32,6 +32,8 @@ PLUGIN = Form(
                 Ask("differences", "How does the candidate compare, item by item?", evidence.differences),
                 Ask("groups", "How does it treat groups of people?", evidence.groups,
                     "No task of it names groups, so nothing about groups was measured."),
+                Ask("robustness", "Do the answers stand when a question is put otherwise?", evidence.robustness,
+                    "No task asks in another form what a second task asks as it is."),
                 Ask("overlap", "Did training see the items?", evidence.overlap,
                     "The training rows were not looked through for the items."),
                 Ask("lost", "What could not be measured?", evidence.lost),

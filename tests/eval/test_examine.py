@@ -13,6 +13,7 @@ from eval.examine import examine
 from eval.items import freeze
 from eval.model import Arms
 from eval.probe import log_probabilities
+from eval.tasks.probes import METRICS
 from tunegate_core.config import TaskBlock
 from tunegate_core.errors import BadInput, IntegrityError
 from tunegate_core.records import Evidence
@@ -253,6 +254,34 @@ def test_answers_in_words_are_scored_by_their_rule(bench: Bench, questions: Call
             assert not told["measured"] or told["score"] == float(row["id"][1:] in told["answer"].split())
     told = [row["arms"][arm] for row in json.loads(bench.store.get(safe.samples))["items"] for arm in row["arms"]]
     assert all(one.get("score") == 1.0 or one["reason"] == "empty answer" for one in told)  # noise does not decline
+
+
+def test_every_set_of_probes_is_an_ordinary_task(bench: Bench) -> None:
+    tasks = [
+        TaskBlock(name=name, probes=name, metric=metric, limit=2, answer_tokens=4) for name, metric in METRICS.items()
+    ]
+    for evidence in bench(tasks=tasks, items=freeze(tasks)):
+        assert (evidence.metric, evidence.n, evidence.scale) == (METRICS[evidence.task], 2, "binary")
+        for arm in evidence.arms:
+            assert sum(n for n, _, _ in arm.clusters) + sum(arm.unmeasured.values()) == 2
+
+
+def test_a_variant_is_paired_with_the_plain_task(bench: Bench, questions: Callable[..., Path]) -> None:
+    others = questions([{"paraphrase_of": f"q{n}", "question": f"{n} and then?"} for n in (0, 1, 4)], "others.jsonl")
+    plain = bench.tasks[0]
+    moved = plain.model_copy(update={"name": "moved", "variant": "order"})
+    said = plain.model_copy(update={"name": "said", "variant": "paraphrase", "paraphrases": str(others)})
+    facts, order, words = bench(tasks=[plain, moved, said], items=freeze([plain, moved, said]))
+    assert facts.robustness == ()
+    scores = {row["id"]: row["arms"] for row in json.loads(bench.store.get(facts.samples))["items"]}
+    for evidence, pairs in ((order, 9), (words, 3)):
+        assert [(one.arm, one.against) for one in evidence.robustness] == [("candidate", "facts"), ("base", "facts")]
+        assert all(sum(cluster.n for cluster in one.clusters) == pairs for one in evidence.robustness)
+    assert sum(c.reference for c in words.robustness[0].clusters) == sum(
+        scores[f"q{n}"]["candidate"]["score"] for n in (0, 1, 4)
+    )
+    (alone,) = bench(tasks=[moved], items=freeze([moved]))
+    assert alone.robustness == ()
 
 
 def test_a_judge_that_fails_is_asked_again_next_time(

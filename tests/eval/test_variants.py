@@ -12,7 +12,7 @@ from eval.items import freeze, open_task
 from eval.task import Item
 from eval.variants import vary, with_slips
 from tunegate_core.config import TaskBlock
-from tunegate_core.errors import BadInput
+from tunegate_core.errors import BadInput, DataError
 
 
 @given(st.text(max_size=200), st.integers())
@@ -58,3 +58,43 @@ def test_texts_have_no_order(questions: Callable[..., Path]) -> None:
     path = str(questions([{"id": "a", "question": "?", "answer": "x"}]))
     with pytest.raises(BadInput, match="these questions have none; use typos"):
         freeze([TaskBlock(name="t", questions=path, metric="exact_match", variant="order")])
+
+
+ASKED = [{"id": f"q{n}", "question": f"What is {n}?", "choices": ["a", "b"], "answer": 0} for n in range(3)]
+
+
+def paraphrase(questions: Callable[..., Path], rows: list[object], **more: object) -> TaskBlock:
+    plain, others = str(questions(ASKED)), str(questions(rows, "others.jsonl"))
+    return TaskBlock(name="said-otherwise", questions=plain, variant="paraphrase", paraphrases=others, **more)
+
+
+def test_paraphrases_stand_in_the_cluster_of_their_question(questions: Callable[..., Path]) -> None:
+    rows: list[object] = [{"paraphrase_of": "q2", "question": text} for text in ("Say 2?", "2 is?")]
+    block = paraphrase(questions, [{"paraphrase_of": "q0", "question": "0 is what?"}, *rows])
+    items = open_task(block).items
+    assert [(item.id, item.of, item.cluster) for item in items] == [
+        ("q0~1", "q0", "q0"),
+        ("q2~1", "q2", "q2"),
+        ("q2~2", "q2", "q2"),
+    ]
+    assert [item.text for item in items] == ["0 is what?", "Say 2?", "2 is?"]
+    assert freeze([block])[0].clusters == 2
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ({"paraphrase_of": "q9", "question": "?"}, "row 1: there is no question 'q9'"),
+        ({"paraphrase_of": "q1", "question": "What is 1?"}, "must be in words of its own"),
+        ({"paraphrase_of": "q1", "question": " "}, "must be in words of its own"),
+        ({"paraphrase_of": "q1"}, "expected the texts 'paraphrase_of' and 'question'"),
+        ({"id": "x", "paraphrase_of": "q1", "question": "?"}, "expected the texts 'paraphrase_of' and 'question'"),
+    ],
+)
+def test_what_is_no_paraphrase_is_refused(row: object, problem: str, questions: Callable[..., Path]) -> None:
+    with pytest.raises(DataError, match=problem):
+        freeze([paraphrase(questions, [row])])
+    with pytest.raises(DataError, match="no question that is scored has a paraphrase"):
+        freeze([paraphrase(questions, [{"paraphrase_of": "q2", "question": "?"}], limit=1)])
+    with pytest.raises(ValueError, match="variant paraphrase and the key paraphrases go together"):
+        TaskBlock(name="x", questions="x.jsonl", variant="paraphrase")

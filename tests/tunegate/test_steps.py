@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from eval.task import Learnt
 from tunegate import steps
 from tunegate.recording import record_once, standing
 from tunegate_core.config import TaskBlock
@@ -43,14 +44,15 @@ def test_what_training_takes_for_auto_is_what_is_measured_in(
     monkeypatch.setattr("finetune.base.open_base", lambda *_: tmp_path)
     monkeypatch.setattr(steps, "training_rows", lambda *_: None)
     monkeypatch.setattr("eval.examine.examine", examined)
-    monkeypatch.setattr("eval.items.freeze", lambda tasks: ())
+    monkeypatch.setattr("eval.items.freeze", lambda tasks, learnt: ())
     monkeypatch.setattr(steps, "recall_tasks", lambda *_: (TaskBlock(name="facts", questions="facts.jsonl"),))
     monkeypatch.setattr(steps, "training_rows", lambda *_: None)
     steps.examine(told.house, planned)
     assert asked == [precision]
 
 
-def test_training_rows_are_those_learnt_from(told: Any) -> None:
+def test_training_rows_are_those_learnt_from(told: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("finetune.base.open_base", lambda *_: Path("base"))
     house, planned = told.house, told.plan(1)
     rows = house.rows.put(["one", "two", "three"])
     entries = [{"row": row, "status": status} for row, status in enumerate(("kept", "dropped", "truncated"))]
@@ -63,9 +65,10 @@ def test_training_rows_are_those_learnt_from(told: Any) -> None:
         supervised_tokens=1,
     )
     planned = planned.model_copy(update={"data": data, "source_adapter": None})
-    assert steps.training_rows(house, planned) == ["one", "three"]
+    learnt = Learnt(rows, {0: "one", 2: "three"}, Path("base"))
+    assert steps.training_rows(house, planned) == learnt
     house.rows.erase(rows, 1)
-    assert steps.training_rows(house, planned) == ["one", "three"]
+    assert steps.training_rows(house, planned) == learnt
     house.rows.erase(rows, 2)
     assert steps.training_rows(house, planned) is None
     assert steps.training_rows(house, planned.model_copy(update={"data": None})) is None

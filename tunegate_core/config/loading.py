@@ -23,9 +23,10 @@ PATH_FIELDS = (
     ("finetune", "base", "model"),
     ("finetune", "base", "chat_template"),
     ("finetune", "data", "source"),
+    ("finetune", "data", "augment", "counterfactual"),
     ("governance", "policy"),
 )
-TASK_PATH_FIELDS = ("questions", "task_yaml", "labels", "feedback")
+TASK_PATH_FIELDS = ("questions", "task_yaml", "labels", "feedback", "planted", "paraphrases")
 
 EXPECTED = {  # pydantic's words for a type, in the words of a YAML file
     "model_type": "expected a mapping of keys",

@@ -22,6 +22,7 @@ VERSION = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?@[1-9][0-9]*$"
 
 
 SOURCES = ("questions", "task_yaml", "harness", "probes", "feedback")
+PROBES_OF_TRAINING = ("memorised", "canaries")
 QUESTION_FIELDS = ("id", "question", "choices", "answer", "cluster")
 
 
@@ -54,6 +55,14 @@ class BaseBlock(Block):
     )
 
 
+class AugmentBlock(Block):
+    """Copies of training rows that are learnt from as well."""
+
+    counterfactual: str = Field(
+        description="A CSV of word pairs (he,she): rows with such a word are also learnt with its partner in its place."
+    )
+
+
 class DataBlock(Block):
     """What is learnt from."""
 
@@ -72,6 +81,7 @@ class DataBlock(Block):
     near_duplicates: Literal["keep", "drop"] = Field(
         default="keep", description="Rows nearly equal to an earlier row (Jaccard of 5-word shingles >= 0.8)."
     )
+    augment: AugmentBlock | None = Field(default=None, description="Copies of rows about the other group.")
 
 
 class LoraBlock(Block):
@@ -177,7 +187,14 @@ class TaskBlock(Block):
         default=None, description="A JSONL of prompts (id, prompt, cluster) whose answers people compare, unseen which."
     )
     raters: int = Field(default=1, ge=1, le=100, description="People who compare the answers to each prompt.")
-    probes: str | None = Field(default=None, description="Prompts that come along: harmful, benign, injection, ...")
+    probes: str | None = Field(
+        default=None,
+        description="Prompts that come along: harmful, benign, injection, ...; or made of the training rows: "
+        "memorised, canaries.",
+    )
+    planted: str | None = Field(
+        default=None, description="For probes canaries: a JSONL (id, canary) of strings planted in training rows."
+    )
     metric: str = Field(
         default="acc",
         description="acc, acc_norm, exact_match, a file of eval/scorers, or a metric the task reports; "
@@ -188,9 +205,12 @@ class TaskBlock(Block):
     )
     judge: JudgeBlock | None = Field(default=None, description="For metric judge: who judges, and by what.")
     labels: str | None = Field(default=None, description="A JSONL of human labels that the judge is tried on first.")
-    variant: Literal["typos", "order"] | None = Field(
+    variant: Literal["typos", "order", "paraphrase"] | None = Field(
         default=None,
-        description="The same questions with slips of the keyboard, or choices in another order.",
+        description="The same questions with slips of the keyboard, choices in another order, or in other words.",
+    )
+    paraphrases: str | None = Field(
+        default=None, description="For variant paraphrase: a JSONL (paraphrase_of: an id, question)."
     )
     answer_tokens: int = Field(default=64, ge=1, description="Tokens at most of an answer to questions or probes.")
     few_shot: int = Field(default=0, ge=0, description="Examples before each question.")
@@ -216,9 +236,20 @@ class TaskBlock(Block):
                 raise ValueError(f"metric {metric} and the key {key} go together; give both or neither")
         if self.labels is not None and self.judge is None:
             raise ValueError("labels are for a judge; give metric judge and the key judge as well")
+        if (self.paraphrases is not None) != (self.variant == "paraphrase"):
+            raise ValueError("variant paraphrase and the key paraphrases go together; give both or neither")
+        if (self.planted is not None) != (self.probes == "canaries"):
+            raise ValueError("probes canaries and the key planted go together; give both or neither")
+        if self.is_of_training and (self.variant or self.few_shot or self.groups):
+            raise ValueError(f"probes {self.probes} are training rows: they have no variant, few_shot or groups")
         if self.variant is not None and self.questions is None and self.probes is None:
             raise ValueError("a variant is made of questions or probes; tasks of lm-evaluation-harness have none")
         return self
+
+    @property
+    def is_of_training(self) -> bool:
+        """Whether its items are made of the training rows, and so can be read only after these."""
+        return self.probes in PROBES_OF_TRAINING
 
     @model_validator(mode="before")
     @classmethod

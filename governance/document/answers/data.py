@@ -34,7 +34,10 @@ def counts(held: Held) -> list[Table]:
     data = held.planned.data
     if data is None:
         return []
-    rows = tuple(held.row((name, getattr(data.counts, key)), "planned") for name, key in COUNTS)
+    told = [(name, getattr(data.counts, key)) for name, key in COUNTS]
+    if data.augmented is not None:
+        told.append(("learnt as well: copies about the other group", data.augmented.copies))
+    rows = tuple(held.row(row, "planned") for row in told)
     return [Table(title="Rows", head=("rows", "count"), rows=rows)]
 
 

@@ -6,7 +6,7 @@ from governance.document.held import Held
 from governance.document.model import Fact, Span, Table
 from governance.fairness import fairness_of
 from tunegate_core.records import CheckResult, Evidence, Interval, PairedStatistics
-from tunegate_core.stats import mcnemar_midp, paired_interval
+from tunegate_core.stats import arm_interval, mcnemar_midp, paired_interval
 from tunegate_core.stats.intervals import discordant
 
 CONFIDENCE = 0.95
@@ -178,6 +178,20 @@ def overlap(held: Held) -> list[Table]:
     )
     head = ("task", "items found in training rows", "as they are", "within a row", "nearly", "rows looked through")
     return [Table(title="Evaluation items in the training rows", head=head, rows=rows)] if rows else []
+
+
+def robustness(held: Held) -> list[Table]:
+    """Questions in another form against the plain ones, arm by arm."""
+    rows, bounds = [], f"one-sided {100 * CONFIDENCE:g} % bounds"
+    for item in held.evidence:
+        for found in item.robustness:
+            lost = paired_interval(found.paired(), item.scale, CONFIDENCE)
+            same = arm_interval(found.consistent(), "binary", CONFIDENCE)
+            cells = [item.task, found.against, found.arm, *_interval(same)[:2], *_interval(lost, "+")]
+            rows.append(held.row([*cells, str(found.unmeasured)], "examined", item.digest(), _span(lost)))
+    head = ("task", "against", "arm", "same answer, %", bounds, "points", bounds, "n", "clusters", "not measured")
+    title = "The same questions in another form"
+    return [Table(title=title, head=head, rows=tuple(rows), axis=_axis([row.span for row in rows]))] if rows else []
 
 
 def _shown(figure: Mapping[str, float | None]) -> list[str]:

@@ -48,6 +48,12 @@ def test_refusals_are_a_share() -> None:
         PLUGIN.score(rows(refused=1))
 
 
+@pytest.mark.parametrize("score", [float("nan"), float("inf"), None, True, "0.5"])
+def test_a_score_that_is_no_number_is_not_measured(score: Any) -> None:
+    told = [{**row, "score": score if row["group"] == "Jan" else 0.5} for row in rows()]
+    assert not [found for found in PLUGIN.score(told).figures if found.where.get("of") == "score"]
+
+
 def test_silence_towards_one_group_is_not_no_difference() -> None:
     report = PLUGIN.score(rows(""))
     assert figure(report, "flip rate").value is None

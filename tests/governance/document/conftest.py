@@ -26,6 +26,7 @@ from tunegate_core.records import (
     GroupStatistics,
     Overlap,
     PairedStatistics,
+    Robustness,
     RowCounts,
     TrainingRecord,
 )
@@ -140,6 +141,12 @@ def measured(counts: tuple[int, int, int], adapter: str, unmeasured: dict[str, i
         samples=digest("7"),
         groups=grouped(scores, adapter) if groups else (),
         overlap=Overlap(exact=1, within=2, near=3, rows=21),
+        robustness=(
+            Robustness(
+                arm="candidate", against="plain", clusters=clusters, unmeasured=2,
+                same=tuple((cluster.n, float(cluster.n), float(cluster.n)) for cluster in clusters),
+            ),
+        ),
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from governance.document.making import make, render
 from governance.document.model import Document, Entry, Table
 from tests.governance.document.conftest import CONFIG, Make, base, dataset, digest
 from tunegate_core.errors import BadInput
+from tunegate_core.records import Augmentation
 
 
 def entry(document: Document, name: str) -> Entry:
@@ -87,6 +88,22 @@ def test_items_that_training_saw_are_told(make: Make) -> None:
     from governance.document.making import make as document
 
     assert ("facts", "6", "1", "2", "3", "21") in cells(document("evaluation-report", make()), "overlap")
+
+
+def test_answers_to_another_form_of_a_question_are_told(make: Make) -> None:
+    from governance.document.making import make as document
+
+    (row,) = cells(document("evaluation-report", make()), "robustness")
+    assert row[:4] == ("facts", "plain", "candidate", "100.0")
+    assert row[-1] == "2"
+
+
+def test_copies_of_rows_are_counted_apart(make: Make) -> None:
+    from governance.document.making import make as document
+
+    made = Augmentation(pairs=digest("9"), copies=12, dropped=1, unchanged=2, ambiguous=3)
+    told = cells(document("data-sheet", make(data=dataset(augmented=made))), "composition-2")
+    assert ("learnt as well: copies about the other group", "12") in told
 
 
 def test_the_card_loads_with_the_classes_of_the_hub(make: Make) -> None:
