@@ -1,4 +1,4 @@
-"""The harness's model, as it meets it: requests are encoded once for all arms, cut into batches, and answered by a crew.
+"""The harness's model, as it meets it: requests are encoded once for all arms, cut into batches, answered by a crew.
 
 What a batch is depends on the requests alone: questions of much the same length, prompts of much the same length. A
 finished batch is kept at once and not asked again. One object serves all arms; `arm` says whose answers are wanted.

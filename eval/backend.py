@@ -82,6 +82,6 @@ def _version(backend: str, names: tuple[str, ...]) -> str:
         except PackageNotFoundError:
             continue
     raise ConfigError(
-        f"eval.backend: '{backend}' needs {' or '.join(names)}, which is not installed; install it (docs/evaluation.md, "
-        "Backends), or take the backend 'transformers'"
+        f"eval.backend: '{backend}' needs {' or '.join(names)}, which is not installed; install it "
+        "(docs/evaluation.md, Backends), or take the backend 'transformers'"
     )

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from eval.backend import Setup, versions
 from eval.contamination import overlap_with
-from eval.grouping import group_statistics
 from eval.crew import Crew, Spread, crew
+from eval.grouping import group_statistics
 from eval.items import ItemSet, reopen
 from eval.model import Precision, chat_template, device_name
 from eval.results import ArmRun, keep, read_run, recall, samples_json, verify_same_prompts
@@ -30,7 +30,7 @@ from tunegate_core.records import Arm, Evidence, PairedStatistics
 from tunegate_core.store import Store
 
 if TYPE_CHECKING:
-    from eval.asking import AskingLM
+    pass
 
 METHOD = 3  # of eval.asking and eval.backends; counted up when a change there can change an answer
 ORDER: tuple[Arm, ...] = ("candidate", "base", "champion")
@@ -102,9 +102,9 @@ def examine(  # noqa: PLR0913 - the contract with the release: each is a record 
 
     `items` are those frozen in the plan; `arms` gives the adapter folder of each arm, None for the bare base;
     `batch_size` is in questions; `training` the candidate's training rows, None where they can't be had; `backend` a
-    file of eval.backends; `spread` the workers that share the batches, None for this machine alone. Raises
-    ConfigError when the backend is not installed, IntegrityError when items changed since they were planned or arms were
-    not asked the same, BadInput when an adapter does not fit, ResourcesUnavailable when memory or workers run out.
+    file of eval.backends; `spread` the workers that share the batches, None for one process. Raises ConfigError when
+    the backend is not installed, IntegrityError when items changed since they were planned or arms were not asked the
+    same, BadInput when an adapter does not fit, ResourcesUnavailable when memory or workers run out.
     """
     planned = {item.task: item for item in items}
     if "candidate" not in arms or set(arms) != set(subjects):
@@ -113,9 +113,7 @@ def examine(  # noqa: PLR0913 - the contract with the release: each is a record 
         raise BadInput(f"planned were the tasks {sorted(planned)}; found {sorted(task.name for task in tasks)}")
     opened = [reopen(task, planned[task.name]) for task in tasks]
     ordered: dict[Arm, Path | None] = {arm: arms[arm] for arm in ORDER if arm in arms}
-    bench = Bench(
-        base_folder, base_tree, ordered, subjects, cache, batch_size, precision, progress, backend, spread
-    )
+    bench = Bench(base_folder, base_tree, ordered, subjects, cache, batch_size, precision, progress, backend, spread)
     runs = _score(bench, opened)
     found = (_evidence(bench, task, runs[task.block.name], store) for task in opened)
     return tuple(

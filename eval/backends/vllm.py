@@ -47,14 +47,16 @@ class Vllm:
         self.adapters = _requests(setup.adapters)
 
     def score(self, arm: Arm, batch: Sequence[Question]) -> list[Answer]:
-        """Every answer behind its prompt, each a request."""
+        """Every answer behind its prompt, each a request. The engine always says one token more, for which an answer
+        that fills the context to its end leaves no room: its likelihood is not a number."""
         asked = [(question.prompt, answer) for question in batch for answer in question.answers.values()]
-        # One token is always said; it is not looked at.
-        outputs = self._generate(arm, [prompt + answer for prompt, answer in asked], max_tokens=1, prompt_logprobs=0)
-        return [
-            _answer(told.prompt_logprobs[len(prompt) :], answer)
-            for (prompt, answer), told in zip(asked, outputs, strict=True)
-        ]
+        fitting = [at for at, (prompt, answer) in enumerate(asked) if len(prompt + answer) < self.encoder.max_length]
+        found: list[Answer] = [(float("nan"), False)] * len(asked)
+        outputs = self._generate(arm, [sum(asked[at], ()) for at in fitting], max_tokens=1, prompt_logprobs=0)
+        for at, told in zip(fitting, outputs, strict=True):
+            prompt, answer = asked[at]
+            found[at] = _answer(told.prompt_logprobs[len(prompt) :], answer)
+        return found
 
     def say(self, arm: Arm, prompts: Sequence[str], settings: dict[str, Any]) -> list[str]:
         """What the arm says to each prompt. Raises BadInput when that would not be plainly greedy."""

@@ -100,8 +100,8 @@ def test_an_answer_sees_the_prompt_and_itself() -> None:
 
 
 def test_batches_have_much_one_length_and_a_fixed_order() -> None:
-    from eval.packing import Question
     from eval.asking import batches_of
+    from eval.packing import Question
 
     questions = [Question(prompt, {0: (5,)}) for prompt in [(1, 2), (3,), (1, 1, 1), (2,), (0, 5)]]
     expected = [[(1, 1, 1), (0, 5)], [(1, 2), (2,)], [(3,)]]

@@ -172,7 +172,7 @@ def test_too_many_workers_are_refused_at_once(setup: Setup) -> None:
         yield Share(placement.cpus, placement.gpus)
 
     with (
-        pytest.raises(ResourcesUnavailable, match="eval.workers asks for 3 workers"),
+        pytest.raises(ResourcesUnavailable, match=r"eval\.workers asks for 3 workers"),
         crew("transformers", setup, Spread(3, full)),
     ):
         pass

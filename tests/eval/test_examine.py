@@ -261,8 +261,8 @@ def test_answers_in_words_are_scored_by_their_rule(bench: Bench, questions: Call
 def test_a_judge_that_fails_is_asked_again_next_time(
     bench: Bench, questions: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from eval.endpoint import Endpoint, NoReply
     from eval.backends.transformers import Transformers
+    from eval.endpoint import Endpoint, NoReply
 
     settings = {"url": "http://127.0.0.1:9/v1", "model": "m", "parallel": 1}
     path = str(questions(TEXTS, "judged.jsonl"))

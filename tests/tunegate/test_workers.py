@@ -19,12 +19,12 @@ def test_an_engine_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr("eval.backend.version", missing)
     verify_scoring(House(tmp_path, "sqlite://"), EvalBlock(tasks=(TASK,)))
-    with pytest.raises(ConfigError, match="eval.backend: 'vllm' needs vllm"):
+    with pytest.raises(ConfigError, match=r"eval\.backend: 'vllm' needs vllm"):
         verify_scoring(House(tmp_path, "sqlite://"), EvalBlock(tasks=(TASK,), backend="vllm"))
 
 
 def test_more_workers_than_there_is_room_for(tmp_path: Path) -> None:
-    with pytest.raises(ResourcesUnavailable, match="eval.workers asks for 1000 workers"):
+    with pytest.raises(ResourcesUnavailable, match=r"eval\.workers asks for 1000 workers"):
         verify_scoring(House(tmp_path, "sqlite://"), EvalBlock(tasks=(TASK,), workers=1000))
 
 
