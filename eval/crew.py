@@ -107,7 +107,8 @@ def _over_ray(backend: str, setup: Setup, workers: int, share: dict[str, Any]) -
     from ray.util import ActorPool
 
     options = {**share, "max_restarts": RESTARTS, "max_task_retries": RESTARTS}
-    actors = [ray.remote(Worker).options(**options).remote(backend, setup) for _ in range(workers)]
+    remote: Any = ray.remote(Worker)
+    actors = [remote.options(**options).remote(backend, setup) for _ in range(workers)]
     with _ray_errors():
         ray.get([actor.ready.remote() for actor in actors])
 

@@ -130,17 +130,22 @@ def _score(bench: Bench, opened: Sequence[OpenTask]) -> dict[str, dict[Arm, ArmR
         runs[task.block.name] = {arm: recall(bench.path(key), key, task.items) for arm, key in keys.items()}
     missing = {arm for found in runs.values() for arm, run in found.items() if run is None}
     with _engine(bench, missing) as engine:
-        done: dict[str, dict[Arm, ArmRun]] = {}
-        for task in opened:
-            done[task.block.name] = {}
-            for arm, found in runs[task.block.name].items():
-                run = found if found is not None or engine is None else engine.score(task, arm)
-                if run is not None:
-                    done[task.block.name][arm] = run
-                    bench.progress(_stage(task, arm), len(task.items), len(task.items))
-            if engine is not None:
-                engine.lm.forget()
-            verify_same_prompts(task.block.name, done[task.block.name])
+        return {task.block.name: _task(bench, engine, task, runs[task.block.name]) for task in opened}
+
+
+def _task(
+    bench: Bench, engine: "_Engine | None", task: OpenTask, runs: Mapping[Arm, ArmRun | None]
+) -> dict[Arm, ArmRun]:
+    """Every arm's results on one task."""
+    done: dict[Arm, ArmRun] = {}
+    for arm, found in runs.items():
+        run = found if found is not None or engine is None else engine.score(task, arm)
+        if run is not None:
+            done[arm] = run
+            bench.progress(_stage(task, arm), len(task.items), len(task.items))
+    if engine is not None:
+        engine.lm.forget()
+    verify_same_prompts(task.block.name, done)
     return done
 
 

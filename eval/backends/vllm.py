@@ -11,14 +11,16 @@ uses threads and torch's process groups, so that it gets one of its own.
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from eval.backend import Answer, Setup
 from eval.decoding import Ending, Tokens, end_tokens, is_greedy
 from eval.encoding import Encoder
-from eval.model import verify_fits
+from eval.model import WEIGHTS, verify_fits
 from eval.packing import Question
 from tunegate_core.errors import BadInput, ResourcesUnavailable
 from tunegate_core.records import Arm
@@ -84,14 +86,13 @@ class Vllm:
 
 def _engine(setup: Setup) -> Any:
     os.environ.update({key: value for key, value in ENVIRONMENT.items() if key not in os.environ})
+    with _silent():
+        return _open(setup)
+
+
+def _open(setup: Setup) -> Any:
     from vllm import LLM
 
-    ranks = [json.loads((folder / "adapter_config.json").read_bytes())["r"] for folder in setup.adapters.values()]
-    lora = {
-        "enable_lora": True,
-        "max_loras": len(ranks),
-        "max_lora_rank": next((rank for rank in RANKS if rank >= max(ranks)), max(ranks)),
-    }
     try:
         return LLM(
             model=str(setup.base_folder),
@@ -100,13 +101,56 @@ def _engine(setup: Setup) -> Any:
             enforce_eager=True,  # compiling costs more than it saves in the minutes an examination takes
             generation_config="vllm",
             seed=0,
-            **(lora if ranks else {}),
+            **_lora(setup.adapters),
         )
     except (ValueError, RuntimeError, MemoryError) as error:
         raise ResourcesUnavailable(
             f"vLLM can't load the base and its adapters: {error}; more room for its cache is set by "
             "VLLM_CPU_KVCACHE_SPACE (GiB) on CPU"
         ) from error
+
+
+def _lora(adapters: Mapping[Arm, Path]) -> dict[str, Any]:
+    """The engine's room for adapters: their number, largest rank and modules.
+
+    Without the modules it would make room at the head as well, and then gives no log-probabilities of prompts.
+    """
+    if not adapters:
+        return {}
+    rank = max(json.loads((folder / "adapter_config.json").read_bytes())["r"] for folder in adapters.values())
+    modules = {module for folder in adapters.values() for module in _modules(folder)}
+    if "lm_head" in modules:
+        raise BadInput("an adapter changes the head (lm_head), which the backend 'vllm' can't score; use transformers")
+    return {
+        "enable_lora": True,
+        "max_loras": len(adapters),
+        "max_lora_rank": next((room for room in RANKS if room >= rank), rank),
+        "lora_target_modules": sorted(modules),
+    }
+
+
+def _modules(folder: Path) -> set[str]:
+    """The last names of the modules that an adapter changes."""
+    from safetensors import safe_open
+
+    with safe_open(folder / WEIGHTS, framework="pt") as file:
+        return {name.partition(".lora_")[0].rpartition(".")[2] for name in file.keys()}  # noqa: SIM118 - no mapping
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Nothing on standard error, from Python or from below it: the engine tells there how it starts."""
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _requests(adapters: Mapping[Arm, Path]) -> dict[Arm, Any]:
