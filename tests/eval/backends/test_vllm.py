@@ -108,6 +108,27 @@ def test_adapters_that_do_not_fit_are_refused_before_the_engine_starts(
         assert type(raised.value).__name__ in ("BadInput", "IntegrityError")
 
 
+def test_the_engine_makes_room_for_what_the_adapters_change(tiny_adapter: Path, tmp_path: Path) -> None:
+    import json
+
+    import torch
+    from safetensors.torch import save_file
+
+    from eval.backends.vllm import _lora
+
+    assert _lora({}) == {}
+    assert _lora({"candidate": tiny_adapter, "champion": tiny_adapter}) == {
+        "enable_lora": True,
+        "max_loras": 2,
+        "max_lora_rank": 8,  # the smallest that there is; the adapters' is 4
+        "lora_target_modules": ["down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj"],
+    }
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"r": 4}))
+    save_file({"base_model.model.lm_head.lora_A.weight": torch.zeros(4, 32)}, tmp_path / "adapter_model.safetensors")
+    with pytest.raises(BadInput, match="changes the head"):
+        _lora({"candidate": tmp_path})
+
+
 def test_what_is_not_greedy_is_refused(tiny_base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from eval.backends import vllm as subject
 
