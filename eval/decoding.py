@@ -30,17 +30,17 @@ class Ending:
     texts: tuple[str, ...]
 
 
-def is_greedy(model: Any, settings: dict[str, Any]) -> bool:
-    """Whether a request's settings and the model's own ask for plain greedy decoding."""
-    own = getattr(model, "generation_config", None)
+def is_greedy(base: Any, settings: dict[str, Any]) -> bool:
+    """Whether a request's settings and the base's own (`generation_config`) ask for plain greedy decoding."""
+    own = getattr(base, "generation_config", None)
     changed = set(own.to_diff_dict()) if own is not None else set()
     asked = {key for key, value in settings.items() if value not in (None, False, 0, 0.0)}
     return changed <= HARMLESS and asked <= {"until", "max_gen_toks", "top_p", "top_k"}
 
 
-def end_tokens(model: Any) -> frozenset[int]:
-    """The tokens at which the model's own `generate` ends an answer."""
-    own = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+def end_tokens(base: Any) -> frozenset[int]:
+    """The tokens at which the base's own `generate` ends an answer."""
+    own = getattr(getattr(base, "generation_config", None), "eos_token_id", None)
     return frozenset(own if isinstance(own, list | tuple) else [] if own is None else [own])
 
 

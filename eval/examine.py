@@ -5,16 +5,19 @@ that a killed evaluation goes on where it was and a second one finds its results
 items, batches and examples have a fixed order, decoding is greedy, and evidence holds no times, paths or last digits.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+from eval.backend import Setup, versions
 from eval.contamination import overlap_with
+from eval.crew import Crew, Spread, crew
 from eval.grouping import group_statistics
 from eval.items import ItemSet, reopen
-from eval.model import Arms, Precision, chat_template, device_name
+from eval.model import Precision, chat_template, device_name
 from eval.results import ArmRun, keep, read_run, recall, samples_json, verify_same_prompts
 from eval.robustness import plain_task, robustness
 from eval.scorer import is_final, rescored, scorer_of
@@ -27,8 +30,7 @@ from tunegate_core.ports import Progress
 from tunegate_core.records import Arm, Evidence, Overlap, PairedStatistics, Robustness
 from tunegate_core.store import Store
 
-LIBRARIES = ("lm_eval", "torch", "transformers", "peft")
-METHOD = 2  # of eval.scoring and eval.decoding; counted up when a change there can change an answer
+METHOD = 3  # of eval.asking and eval.backends; counted up when a change there can change an answer
 ORDER: tuple[Arm, ...] = ("candidate", "base", "champion")
 REFERENCES: tuple[Literal["base", "champion"], ...] = ("base", "champion")
 
@@ -45,6 +47,8 @@ class Bench:
     batch_size: int
     precision: Precision
     progress: Progress
+    backend: str
+    spread: Spread | None
 
     def settings(self, block: TaskBlock) -> dict[str, Any]:
         """All that shapes an answer beside the weights and the items."""
@@ -55,9 +59,10 @@ class Bench:
             "few_shot": block.few_shot,
             "sampling": "greedy",
             "batch_size": self.batch_size,
+            "backend": self.backend,
             "precision": self.precision,
             "device": device_name(),
-            "libraries": {name: version(name) for name in LIBRARIES},
+            "libraries": {"lm_eval": version("lm_eval"), **versions(self.backend)},
         }
 
     def key(self, opened: OpenTask, arm: Arm) -> str:
@@ -88,13 +93,16 @@ def examine(  # noqa: PLR0913 - the contract with the release: each is a record 
     precision: Precision,
     progress: Progress,
     learnt: Learnt | None = None,
+    backend: str = "transformers",
+    spread: Spread | None = None,
 ) -> tuple[Evidence, ...]:
     """Score every arm on every task; put the per-item records into the store; return one Evidence per task.
 
     `items` are those frozen in the plan; `arms` gives the adapter folder of each arm, None for the bare base;
-    `batch_size` is in questions; `learnt` the candidate's training rows, None where they can't be had. Raises
-    IntegrityError when items changed since they were planned or arms were not asked the same, BadInput when an adapter
-    does not fit, ResourcesUnavailable when memory runs out.
+    `batch_size` is in questions; `learnt` the candidate's training rows, None where they can't be had; `backend` a
+    file of eval.backends; `spread` the workers that share the batches, None for one process. Raises ConfigError when
+    the backend is not installed, IntegrityError when items changed since they were planned or arms were not asked the
+    same, BadInput when an adapter does not fit, ResourcesUnavailable when memory or workers run out.
     """
     planned = {item.task: item for item in items}
     if "candidate" not in arms or set(arms) != set(subjects):
@@ -103,7 +111,7 @@ def examine(  # noqa: PLR0913 - the contract with the release: each is a record 
         raise BadInput(f"planned were the tasks {sorted(planned)}; found {sorted(task.name for task in tasks)}")
     opened = [reopen(task, planned[task.name], learnt) for task in tasks]
     ordered: dict[Arm, Path | None] = {arm: arms[arm] for arm in ORDER if arm in arms}
-    bench = Bench(base_folder, base_tree, ordered, subjects, cache, batch_size, precision, progress)
+    bench = Bench(base_folder, base_tree, ordered, subjects, cache, batch_size, precision, progress, backend, spread)
     runs = _score(bench, opened)
     training = None if learnt is None else [*learnt.rows.values(), *learnt.copies]
     return tuple(
@@ -137,33 +145,48 @@ def _score(bench: Bench, opened: Sequence[OpenTask]) -> dict[str, dict[Arm, ArmR
             arm: recall(bench.path(key), key, task.items) if is_kept else None for arm, key in keys.items()
         }
     missing = {arm for found in runs.values() for arm, run in found.items() if run is None}
-    engine = _Engine(bench, missing) if missing else None
-    done: dict[str, dict[Arm, ArmRun]] = {task.block.name: {} for task in opened}
-    for task in opened:
-        for arm, found in runs[task.block.name].items():
-            run = found if found is not None or engine is None else engine.score(task, arm)
-            if run is not None:
-                done[task.block.name][arm] = run
-                bench.progress(_stage(task, arm), len(task.items), len(task.items))
-        if engine is not None:
-            engine.lm.forget()
-        verify_same_prompts(task.block.name, done[task.block.name])
+    with _engine(bench, missing) as engine:
+        return {task.block.name: _task(bench, engine, task, runs[task.block.name]) for task in opened}
+
+
+def _task(
+    bench: Bench, engine: "_Engine | None", task: OpenTask, runs: Mapping[Arm, ArmRun | None]
+) -> dict[Arm, ArmRun]:
+    """Every arm's results on one task."""
+    done: dict[Arm, ArmRun] = {}
+    for arm, found in runs.items():
+        run = found if found is not None or engine is None else engine.score(task, arm)
+        if run is not None:
+            done[arm] = run
+            bench.progress(_stage(task, arm), len(task.items), len(task.items))
+    if engine is not None:
+        engine.lm.forget()
+    verify_same_prompts(task.block.name, done)
     return done
 
 
+@contextmanager
+def _engine(bench: Bench, missing: set[Arm]) -> Iterator["_Engine | None"]:
+    """The base in memory with the adapters of the arms that are to be scored; None where there is nothing to score."""
+    if not missing:
+        yield None
+        return
+    adapters = {arm: folder for arm, folder in bench.arms.items() if folder is not None and arm in missing}
+    setup = Setup(bench.base_folder, adapters, bench.precision, bench.batch_size)
+    with _memory(bench.batch_size), crew(bench.backend, setup, bench.spread) as answer:
+        yield _Engine(bench, answer)
+
+
 class _Engine:
-    """The base in memory with the adapters of the arms that are to be scored, and one model of the harness over it, so
-    that a prompt is encoded once for all arms."""
+    """One model of the harness over who answers, so that a prompt is encoded once for all arms."""
 
-    def __init__(self, bench: Bench, missing: set[Arm]):
+    def __init__(self, bench: Bench, answer: Crew):
+        from eval.asking import AskingLM
         from eval.quiet import quiet
-        from eval.scoring import PromptSharingLM
 
-        adapters = {arm: folder for arm, folder in bench.arms.items() if folder is not None and arm in missing}
         self._bench = bench
-        self.arms = Arms(bench.base_folder, adapters, bench.precision)
         with quiet():
-            self.lm = PromptSharingLM(self.arms.model, self.arms.tokenizer, bench.batch_size)
+            self.lm: AskingLM = AskingLM(bench.base_folder, bench.batch_size, answer)
 
     def score(self, task: OpenTask, arm: Arm) -> ArmRun:
         """One arm's results on one task, kept when they are whole; batches that an earlier try finished are not
@@ -178,10 +201,11 @@ class _Engine:
         if found is not None:
             return found
         bench.progress(_stage(task, arm), 0, total)
-        with quiet(), self.arms.on(arm), _memory(bench.batch_size):
+        with quiet():
+            lm.arm = arm
             lm.watch = lambda done, requests: bench.progress(_stage(task, arm), total * done // requests, total)
             lm.journal = Journal(bench.journal(key) if is_kept else None)
-            is_chat = is_kept and self.arms.tokenizer.chat_template is not None
+            is_chat = is_kept and lm.tokenizer.chat_template is not None
             samples = lmeval.run(lm, task.build(), task.block, chat=is_chat)
             scorer = scorer_of(task.block)
             run = read_run(task.items, samples, "exact_match" if scorer else task.block.metric, key, lm)
@@ -222,17 +246,14 @@ def _stage(task: OpenTask, arm: Arm) -> str:
     return f"evaluate {task.block.name}: {arm}"
 
 
-class _memory:
+@contextmanager
+def _memory(batch_size: int) -> Iterator[None]:
     """Memory that ran out on a device, as our error."""
-
-    def __init__(self, batch_size: int):
-        self._batch_size = batch_size
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if kind is not None and kind.__name__ == "OutOfMemoryError":
-            raise ResourcesUnavailable(
-                f"scoring {self._batch_size} questions at once needs more memory than there is; lower eval.batch_size"
-            ) from error
+    try:
+        yield
+    except Exception as error:
+        if type(error).__name__ != "OutOfMemoryError":
+            raise
+        raise ResourcesUnavailable(
+            f"scoring {batch_size} questions at once needs more memory than there is; lower eval.batch_size"
+        ) from error

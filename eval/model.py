@@ -68,12 +68,22 @@ class Arms:
         return str(self.tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=False))
 
 
-def _load_base(folder: Path, precision: Precision) -> tuple[Any, Any]:
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer of a base folder. Raises BadInput when it can't be read."""
+    from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise BadInput(f"the base model in {folder} can't be loaded: {error}") from error
+
+
+def _load_base(folder: Path, precision: Precision) -> tuple[Any, Any]:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    tokenizer = load_tokenizer(folder)
+    try:
         model = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=getattr(torch, precision),
@@ -103,6 +113,18 @@ def _attach(model: Any, arm: Arm, folder: Path) -> Any:
         raise BadInput(f"the adapter of {arm} does not fit this base model: {error}") from error
     _verify_tensors(model, arm, folder)
     return model
+
+
+def verify_fits(base_folder: Path, arm: Arm, folder: Path) -> None:
+    """The same checks without any weight in memory, for engines that would load half an adapter without a word."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    with quiet():
+        config = AutoConfig.from_pretrained(base_folder, local_files_only=True, trust_remote_code=False)
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config)
+        _attach(model, arm, folder)
 
 
 def _verify_tensors(model: Any, arm: Arm, folder: Path) -> None:

@@ -15,7 +15,7 @@ import torch
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 Tokens = tuple[int, ...]
-HEAD_ROWS = 512  # scored places whose logits are in memory at once: times the vocabulary, in float32
+HEAD_ROWS = 128  # scored places whose logits are in memory at once: times the vocabulary, in float32
 TEST_ROWS = ((5, 3, 9, 4, 7, 2), (6, 1), (8, 8, 2))  # a prompt and two choices, for the self-test
 TOLERANCE = {"float32": 1e-3, "bfloat16": 0.25, "float16": 0.05}
 
@@ -76,8 +76,50 @@ def shared_length(rows: Sequence[Tokens]) -> int:
 
 
 @torch.inference_mode()
+def score_packed(model: Any, batch: Sequence[Question]) -> list[tuple[float, bool]]:
+    """For every answer of every question, in order: its log-likelihood (nats; the sum of float32 log-softmax values),
+    and whether each of its tokens is the likeliest.
+
+    Shapes: P tokens of all answers, H scored places at once, V the vocabulary.
+    """
+    states, lengths = read_packed(model, batch), []
+    places: list[int] = []
+    tokens: list[int] = []
+    before = 0
+    for question, state in zip(batch, states, strict=True):
+        for answer, own in zip(question.answers.values(), question.places, strict=True):
+            places += [before + place for place in own]
+            tokens += answer
+            lengths.append(len(answer))
+        before += len(state)
+    device = states[0].device
+    likely_P, greedy_P = _spoken(
+        _causal(model).get_output_embeddings(),
+        torch.cat(states),
+        torch.tensor(places, device=device),
+        torch.tensor(tokens, device=device),
+    )
+    pairs = zip(likely_P.split(lengths), greedy_P.split(lengths), strict=True)
+    return [(float(likely.sum()), bool(greedy.all())) for likely, greedy in pairs]
+
+
+def _spoken(head: Any, states: Any, places_P: Any, tokens_P: Any) -> tuple[Any, Any]:
+    """For each token at a place its log-probability, and whether it is the likeliest; a few places at once, because
+    the logits of all would outweigh the model."""
+    likely_P = torch.empty(len(tokens_P), device=states.device)
+    greedy_P = torch.empty(len(tokens_P), dtype=torch.bool, device=states.device)
+    for start in range(0, len(states), HEAD_ROWS):
+        logits_H_V = head(states[start : start + HEAD_ROWS]).float()
+        here = ((places_P >= start) & (places_P < start + HEAD_ROWS)).nonzero()[:, 0]
+        at, said = places_P[here] - start, tokens_P[here]
+        likely_P[here] = logits_H_V[at, said] - logits_H_V.logsumexp(dim=1)[at]
+        greedy_P[here] = logits_H_V.argmax(dim=1)[at] == said
+    return likely_P, greedy_P
+
+
+@torch.inference_mode()
 def read_packed(model: Any, batch: Sequence[Question]) -> list[Any]:
-    """For each question the logits at its scored places, float32, (places, vocabulary).
+    """For each question the last hidden states at its scored places, (places, width), for the head.
 
     Shapes: B questions, L tokens of the longest row behind what all share, S tokens that all share.
     """
@@ -101,15 +143,7 @@ def read_packed(model: Any, batch: Sequence[Question]) -> list[Any]:
         past_key_values=cache,
         use_cache=cache is not None,
     ).last_hidden_state
-    wanted = [hidden[at, torch.tensor(q.scored, device=device) - shared] for at, q in enumerate(batch)]
-    return _heads(causal.get_output_embeddings(), wanted)
-
-
-def _heads(head: Any, wanted: Sequence[Any]) -> list[Any]:
-    """The head over all wanted places, a bounded number at once."""
-    everything = torch.cat(list(wanted))
-    logits = torch.cat([head(part).float() for part in everything.split(HEAD_ROWS)])
-    return list(logits.split([len(part) for part in wanted]))
+    return [hidden[at, torch.tensor(q.scored, device=device) - shared] for at, q in enumerate(batch)]
 
 
 def _seen(segments_B_L: Any, shared: int) -> Any:
@@ -140,8 +174,9 @@ def can_pack(model: Any) -> bool:
         if not isinstance(made, DynamicCache) or any(type(layer) is not DynamicLayer for layer in made.layers):
             return False
         batch = [Question(prompt, answers), Question(prompt[:4], answers)]
+        head = _causal(model).get_output_embeddings()
         pairs = zip(batch, read_packed(model, batch), strict=True)
-        return all(_is_as_alone(model, question, logits) for question, logits in pairs)
+        return all(_is_as_alone(model, question, head(states).float()) for question, states in pairs)
     except (AttributeError, TypeError, ValueError, RuntimeError, KeyError):
         return False
 

@@ -61,8 +61,9 @@ def available(address: str | None) -> Resources:
         return Resources(cpus=float(free.get("CPU", 0)), gpus=float(free.get("GPU", 0)))
 
 
-def place(block: ParallelBlock, resources: Resources) -> Placement:
-    """What each worker gets. Raises ResourcesUnavailable, at once, for what would otherwise be waited for in vain."""
+def place(block: ParallelBlock, resources: Resources, asking: str = "finetune.parallel") -> Placement:
+    """What each worker gets; `asking`: the part of the config that wants it. Raises ResourcesUnavailable, at once, for
+    what would otherwise be waited for in vain."""
     gpu = block.device == "gpu" or (block.device == "auto" and resources.gpus >= block.workers * block.gpus_per_worker)
     gpus = block.gpus_per_worker if gpu else 0
     shared = max(1, int(resources.cpus) // block.workers)
@@ -70,7 +71,7 @@ def place(block: ParallelBlock, resources: Resources) -> Placement:
     asked = f"{block.workers} workers with {cpus} CPUs" + (f" and {gpus} GPUs" if gpu else "")
     if block.workers * cpus > resources.cpus or block.workers * gpus > resources.gpus:
         raise ResourcesUnavailable(
-            f"finetune.parallel asks for {asked} each; the cluster has {resources.cpus:g} CPUs and "
+            f"{asking} asks for {asked} each; the cluster has {resources.cpus:g} CPUs and "
             f"{resources.gpus:g} GPUs free; ask for fewer workers, or give the --address of a larger cluster"
         )
     return Placement(workers=block.workers, gpu=gpu, cpus=cpus, gpus=gpus)

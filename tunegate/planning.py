@@ -18,6 +18,7 @@ from governance.registry import KINDS, Registry
 from tunegate.house import House
 from tunegate.learnt import prepared_rows, training_rows
 from tunegate.recording import Standing, append, standing
+from tunegate.workers import verify_scoring
 from tunegate_core.canonical import digest_json
 from tunegate_core.config import AdapterSource, Config, FinetuneBlock, TaskBlock
 from tunegate_core.errors import BadInput
@@ -55,6 +56,7 @@ def read_inputs(house: House, config: Config) -> Inputs:
         known = Policies.from_events(house.existing_ledger.events(POLICY_EVENTS))
         known.verify_in_force(policy.name, policy.digest())
     validate_against(policy, [task.name for task in config.eval.tasks])
+    verify_scoring(house, config.eval)
     items = freeze([task for task in config.eval.tasks if not task.is_of_training])
     if isinstance(config.finetune, AdapterSource):
         now = _existing(house, config.finetune.adapter)
@@ -174,6 +176,7 @@ def _identity(inputs: Inputs) -> dict[str, Any]:
         "route": inputs.config.route,
         "finetune": finetune,
         "batch_size": config["eval"]["batch_size"],
+        **({} if config["eval"]["backend"] == "transformers" else {"backend": config["eval"]["backend"]}),
         "items": {item.task: item.digest for item in inputs.items},
         "policy": inputs.policy.digest(),
     }

@@ -16,6 +16,7 @@ from tunegate.house import House
 from tunegate.learnt import training_rows
 from tunegate.planning import recall_tasks
 from tunegate.recording import Standing, standing, verdict_of
+from tunegate.workers import spread
 from tunegate_core.config import FinetuneBlock
 from tunegate_core.errors import BadInput, TunegateError
 from tunegate_core.records import AdapterRecord, Record, TrainingRecord
@@ -195,12 +196,13 @@ def _figures(house: House, now: Standing, adapter: AdapterRecord, store: Store, 
     if verdict is None:
         return [Finding(what="adapter", result="different", how=f"{adapter.tree}; it was never measured")]
     tasks, learnt = recall_tasks(house, planned), training_rows(house, planned)
+    block = json.loads(house.store.get(planned.config))["eval"]
     evidence = examine(
         tasks, freeze(tasks, learnt), open_base(planned.base, house.store, house.cache), planned.base.tree,
         {"base": None, "candidate": store.materialise(adapter.tree, place / "adapter")},
         {"base": planned.base.tree, "candidate": adapter.tree}, store, place / "eval",
-        json.loads(house.store.get(planned.config))["eval"]["batch_size"],
-        resolve_precision("auto", gpu=device_name() == "cuda"), house.progress, learnt,
+        block["batch_size"], resolve_precision("auto", gpu=device_name() == "cuda"), house.progress, learnt,
+        backend=block.get("backend", "transformers"), spread=spread(house, block),
     )  # fmt: skip
     findings = [Finding(what="adapter", result="within", how=f"another digest, {adapter.tree}; its figures follow")]
     for figure in (figure for figure in verdict.figures if figure.arm == "candidate"):

@@ -14,6 +14,7 @@ from tunegate.planning import Inputs, recall_tasks
 from tunegate.publishing import publish as publish_snapshot
 from tunegate.rating import look_again, rated_evidence
 from tunegate.recording import record_once, standing
+from tunegate.workers import spread
 from tunegate_core.config import FinetuneBlock
 from tunegate_core.errors import IntegrityError
 from tunegate_core.records import AdapterRecord, Arm, Evidence
@@ -87,6 +88,7 @@ def examine(house: House, planned: Planned) -> None:
         evidence = rated_evidence(house, planned, rated, folders, subjects, precision)
         if not scored:
             return {"evidence": [house.store.put(item.canonical()) for item in evidence]}
+        block = json.loads(house.store.get(planned.config))["eval"]
         evidence += run(
             scored,
             [item for item in items if item.task in {task.name for task in scored}],
@@ -96,10 +98,12 @@ def examine(house: House, planned: Planned) -> None:
             subjects,
             house.store,
             house.cache / "eval",
-            json.loads(house.store.get(planned.config))["eval"]["batch_size"],
+            block["batch_size"],
             precision,
             house.progress,
             learnt,
+            block.get("backend", "transformers"),  # plans made before there was a choice lack it
+            spread(house, block),
         )
         return {"evidence": [house.store.put(item.canonical()) for item in evidence]}
 

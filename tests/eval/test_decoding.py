@@ -5,12 +5,15 @@ from typing import Any
 
 import pytest
 
+from eval.asking import AskingLM
+from eval.backend import Setup
+from eval.backends.transformers import Transformers
 from eval.model import Arms
 
 
 @pytest.fixture(scope="module")
-def arms(tiny_base: Path, tiny_adapter: Path) -> Arms:
-    return Arms(tiny_base, {"candidate": tiny_adapter}, "float32")
+def backend(tiny_base: Path, tiny_adapter: Path) -> Transformers:
+    return Transformers(Setup(tiny_base, {"candidate": tiny_adapter}, "float32", 1))
 
 
 def requests(until: list[str], room: int) -> list[Any]:
@@ -24,24 +27,26 @@ def requests(until: list[str], room: int) -> list[Any]:
 
 @pytest.mark.parametrize("arm", ["candidate", "base"])
 @pytest.mark.parametrize(("until", "room"), [([], 12), (["e", " t"], 12), ([], 1)])
-def test_answers_equal_the_harness_s_own(arms: Arms, arm: Any, until: list[str], room: int) -> None:
-    from eval.quiet import quiet
-    from eval.scoring import PromptSharingLM
-
-    with quiet(), arms.on(arm) as model:
-        lm = PromptSharingLM(model, arms.tokenizer, 1)
-        asked = requests(until, room)
-        decoded = lm.generate_until(asked)
-        lm._shares = False
-        assert decoded == lm.generate_until(asked)
+def test_answers_equal_the_harness_s_own(
+    tiny_base: Path, backend: Transformers, arm: Any, until: list[str], room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lm = AskingLM(tiny_base, 1, lambda batches: ((at, batch.by(backend)) for at, batch in enumerate(batches)))
+    lm.arm = arm
+    asked = requests(until, room)
+    decoded = lm.generate_until(asked)
+    monkeypatch.setattr(backend, "shares", False)
+    assert decoded == lm.generate_until(asked)
     assert len(set(decoded)) > 1
 
 
-def test_a_row_leaves_when_its_answer_ends(arms: Arms, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_leaves_when_its_answer_ends(
+    tiny_base: Path, tiny_adapter: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import torch
 
     from eval import decoding
 
+    arms = Arms(tiny_base, {"candidate": tiny_adapter}, "float32")
     prompts = [tuple(arms.tokenizer.encode(f"Say {n}.")) for n in range(5)]
     with arms.on("candidate") as model:
         free = decoding.decode(model, arms.tokenizer, prompts, decoding.Ending(8, frozenset(), ()), 4)
@@ -61,13 +66,13 @@ def test_a_row_leaves_when_its_answer_ends(arms: Arms, monkeypatch: pytest.Monke
     assert widths[-1] < widths[0] == 5
 
 
-def test_what_changes_greedy_decoding_is_left_to_the_library(arms: Arms) -> None:
+def test_what_changes_greedy_decoding_is_left_to_the_library(backend: Transformers) -> None:
     from eval.decoding import is_greedy
 
     greedy = {"do_sample": False, "temperature": 0.0, "until": ["x"], "max_gen_toks": 4}
-    assert is_greedy(arms.model, greedy)
-    assert not is_greedy(arms.model, {**greedy, "do_sample": True, "temperature": 0.7})
-    assert not is_greedy(arms.model, {**greedy, "num_beams": 4})
+    assert is_greedy(backend.encoder, greedy)
+    assert not is_greedy(backend.encoder, {**greedy, "do_sample": True, "temperature": 0.7})
+    assert not is_greedy(backend.encoder, {**greedy, "num_beams": 4})
 
     class Repeating:
         generation_config = type("Own", (), {"to_diff_dict": lambda self: {"repetition_penalty": 1.2}})()

@@ -126,19 +126,19 @@ def test_a_killed_examination_goes_on_where_it_was(bench: Bench, monkeypatch: py
 
 
 def test_an_evaluation_killed_half_way_scores_no_batch_twice(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    from eval.scoring import PromptSharingLM
+    from eval.backends.transformers import Transformers
 
-    real = PromptSharingLM._score
+    real = Transformers.score
     scored: list[Any] = []
 
-    def dying(lm: Any, batch: Any) -> Any:
+    def dying(backend: Any, arm: Any, batch: Any) -> Any:
         if len(scored) == deaths[0]:
             raise KeyboardInterrupt
         scored.append([question.prompt for question in batch])
-        return real(lm, batch)
+        return real(backend, arm, batch)
 
     deaths = [-1]
-    monkeypatch.setattr(PromptSharingLM, "_score", dying)
+    monkeypatch.setattr(Transformers, "score", dying)
     expected = bench(cache=bench.folder / "other-cache")
     whole = list(scored)
     scored.clear()
@@ -170,7 +170,7 @@ def test_two_evaluations_at_once_on_one_cache(bench: Bench) -> None:
 
 def test_finished_scores_need_no_model(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = bench()
-    monkeypatch.setattr(subject, "Arms", None)
+    monkeypatch.setattr(subject, "crew", None)
     assert bench() == expected
 
 
@@ -181,17 +181,20 @@ def test_finished_scores_need_no_model(bench: Bench, monkeypatch: pytest.MonkeyP
         {"subjects": {"base": BASE, "candidate": "sha256:" + "d" * 64}},
         {"batch_size": 5},
         {"precision": "bfloat16"},
+        {"backend": "vllm"},
     ],
 )
 def test_scores_of_something_else_are_not_used(
     bench: Bench, other: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench()
+    real = subject.versions
+    monkeypatch.setattr(subject, "versions", lambda backend: real("transformers"))  # whether or not vLLM is installed
 
     def asked(*_: object) -> Any:
         raise RuntimeError("scored again")
 
-    monkeypatch.setattr(subject, "Arms", asked)
+    monkeypatch.setattr(subject, "crew", asked)
     with pytest.raises(RuntimeError, match="scored again"):
         bench(**other)
 
@@ -287,8 +290,8 @@ def test_a_variant_is_paired_with_the_plain_task(bench: Bench, questions: Callab
 def test_a_judge_that_fails_is_asked_again_next_time(
     bench: Bench, questions: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from eval.backends.transformers import Transformers
     from eval.endpoint import Endpoint, NoReply
-    from eval.scoring import PromptSharingLM
 
     settings = {"url": "http://127.0.0.1:9/v1", "model": "m", "parallel": 1}
     path = str(questions(TEXTS, "judged.jsonl"))
@@ -302,11 +305,11 @@ def test_a_judge_that_fails_is_asked_again_next_time(
         return reply
 
     monkeypatch.setattr(Endpoint, "ask", ask)
-    monkeypatch.setattr(PromptSharingLM, "_decode", lambda self, batch, settings: ["said"] * len(batch))
+    monkeypatch.setattr(Transformers, "say", lambda self, arm, prompts, settings: ["said"] * len(prompts))
     first = bench(tasks=[task], items=freeze([task]))[0]
     assert [arm.unmeasured for arm in first.arms] == [{"judge timed out": 1}] * 2
     replies += ["GRADE: 3"]
-    monkeypatch.setattr(PromptSharingLM, "_decode", None)  # what was answered is not answered again
+    monkeypatch.setattr(Transformers, "say", None)  # what was answered is not answered again
     second = bench(tasks=[task], items=freeze([task]))[0]
     assert not replies
     assert [arm.unmeasured for arm in second.arms] == [{}, {}]

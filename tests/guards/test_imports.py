@@ -12,8 +12,8 @@ import pytest
 
 # Each of these is met in the files named for it and nowhere else.
 HOMES = {
-    "ray": ("finetune/cluster.py", "finetune/worker*.py", "finetune/train.py", "serving/*"),
-    "vllm": ("serving/*",),
+    "ray": ("finetune/cluster.py", "finetune/worker*.py", "finetune/train.py", "eval/crew.py", "serving/*"),
+    "vllm": ("eval/backends/vllm.py", "serving/*"),
     "trl": ("finetune/worker*.py", "finetune/trainer*.py"),
     "lm_eval": ("eval/*",),
     "alembic": ("governance/*", "serving/tables.py", "serving/migrations/*"),

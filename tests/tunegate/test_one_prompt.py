@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from eval import lmeval
+from eval.asking import AskingLM
 from eval.items import open_task
 from eval.model import Arms
 from eval.probe import prompt_and_answer
 from eval.quiet import quiet
-from eval.scoring import PromptSharingLM
 from finetune.data import Part, Row
 from finetune.render import Renderer
 from tunegate_core.config import TaskBlock
@@ -30,20 +30,21 @@ OWN = (
 QUESTIONS = ["Which number follows 1?", "And in  Köln? 😀", "First line\nsecond line"]
 
 
-class Listening(PromptSharingLM):
+class Listening:
     """Hears what the model is asked and answers nothing. `asked`: the tokens of each prompt with its answer."""
 
-    def __init__(self, arms: Arms):
-        super().__init__(arms.model, arms.tokenizer, batch_size=1)
+    def __init__(self, base: Path):
+        self.lm = AskingLM(base, 1, lambda batches: ((at, batch.by(self)) for at, batch in enumerate(batches)))
         self.asked: list[list[int]] = []
 
-    def _loglikelihood_tokens(self, requests: Any, disable_tqdm: bool = True, override_bs: int | None = None) -> Any:
-        self.asked += [[*prompt, *answer] for _, prompt, answer in requests]
-        return [(0.0, False) for _ in requests]
+    def score(self, arm: Any, batch: Any) -> list[tuple[float, bool]]:
+        asked = [[*question.prompt, *answer] for question in batch for answer in question.answers.values()]
+        self.asked += asked
+        return [(0.0, False)] * len(asked)
 
-    def _decode(self, batch: list[Any], settings: dict[str, Any]) -> list[str]:
-        self.asked += [list(self.tok_encode(request.args[0])) for request in batch]
-        return ["" for _ in batch]
+    def say(self, arm: Any, prompts: Any, settings: dict[str, Any]) -> list[str]:
+        self.asked += [self.lm.tok_encode(prompt) for prompt in prompts]
+        return [""] * len(prompts)
 
 
 @pytest.fixture(params=["chatml", "own"])
@@ -57,8 +58,8 @@ def heard(base: Path, rows: list[dict[str, Any]], folder: Path, **settings: Any)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     opened = open_task(TaskBlock(name="facts", questions=str(path), **settings))
     with quiet():
-        model = Listening(Arms(base, {}, "float32"))
-        lmeval.run(model, opened.build(), opened.block, chat=True)
+        model = Listening(base)
+        lmeval.run(model.lm, opened.build(), opened.block, chat=True)
     return model.asked
 
 
@@ -77,7 +78,7 @@ def test_questions_with_choices(base: Path, tmp_path: Path) -> None:
     choices = ["It is 2.", "Ja, über 1000."]
     rows = [{"id": q, "question": q, "choices": choices, "answer": 0} for q in QUESTIONS]
     expected = [trained(base, q, choice, answered=True) for q in QUESTIONS for choice in choices]
-    assert heard(base, rows, tmp_path) == expected
+    assert sorted(heard(base, rows, tmp_path)) == sorted(expected)
 
 
 def test_questions_with_the_answers_text(base: Path, tmp_path: Path) -> None:
@@ -90,7 +91,7 @@ def test_examples_are_turns_of_the_same_conversation(base: Path, tmp_path: Path)
     rows = [{"id": q, "question": q, "choices": [f"{q} yes", "no"], "answer": 0} for q in QUESTIONS[:2]]
     first, second = QUESTIONS[:2]
     expected = [trained(base, first, f"{first} yes", second, last, answered=True) for last in (f"{second} yes", "no")]
-    assert heard(base, rows, tmp_path, few_shot=1) == expected
+    assert sorted(heard(base, rows, tmp_path, few_shot=1)) == sorted(expected)
 
 
 def test_single_answers_and_log_probabilities(base: Path) -> None:

@@ -273,6 +273,8 @@ class EvalBlock(Block):
 
     tasks: tuple[TaskBlock, ...] = Field(min_length=1)
     batch_size: int = Field(default=16, ge=1, description="Questions scored at once.")
+    backend: Literal["transformers", "vllm"] = Field(default="transformers", description="The engine that scores.")
+    workers: int = Field(default=1, ge=1, le=1024, description="More than one share the items, over Ray.")
 
     @model_validator(mode="after")
     def names_once(self) -> Self:

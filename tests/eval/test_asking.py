@@ -5,12 +5,18 @@ from typing import Any
 
 import pytest
 
-from eval.model import Arms
+from eval.asking import AskingLM
+from eval.backend import Setup
+from eval.backends.transformers import Transformers
 
 
 @pytest.fixture(scope="module")
-def arms(tiny_base: Path, tiny_adapter: Path) -> Arms:
-    return Arms(tiny_base, {"candidate": tiny_adapter}, "float32")
+def backend(tiny_base: Path, tiny_adapter: Path) -> Transformers:
+    return Transformers(Setup(tiny_base, {"candidate": tiny_adapter}, "float32", 1))
+
+
+def asking(base: Path, backend: Transformers, batch_size: int) -> AskingLM:
+    return AskingLM(base, batch_size, lambda batches: ((at, batch.by(backend)) for at, batch in enumerate(batches)))
 
 
 def requests(lm: Any) -> list[Any]:
@@ -26,19 +32,35 @@ def requests(lm: Any) -> list[Any]:
 
 @pytest.mark.parametrize("arm", ["candidate", "base"])
 @pytest.mark.parametrize("batch_size", [1, 3, 16])
-def test_likelihoods_equal_the_harness_s_own(arms: Arms, arm: Any, batch_size: int) -> None:
-    from eval.quiet import quiet
-    from eval.scoring import PromptSharingLM
-
-    with quiet(), arms.on(arm) as model:
-        lm = PromptSharingLM(model, arms.tokenizer, batch_size)
-        asked = requests(lm)
-        shared = lm._loglikelihood_tokens(asked)
-        assert lm._shares
-        lm._shares = False
-        plain = lm._loglikelihood_tokens(asked)
+def test_likelihoods_equal_the_harness_s_own(
+    tiny_base: Path, backend: Transformers, arm: Any, batch_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lm = asking(tiny_base, backend, batch_size)
+    lm.arm = arm
+    asked = requests(lm)
+    shared = lm._loglikelihood_tokens(asked)
+    assert backend.shares
+    monkeypatch.setattr(backend, "shares", False)
+    plain = lm._loglikelihood_tokens(asked)
     assert [value for value, _ in shared] == pytest.approx([value for value, _ in plain], abs=1e-3)
     assert [greedy for _, greedy in shared] == [greedy for _, greedy in plain]
+
+
+@pytest.mark.parametrize("template", [True, False])
+def test_texts_are_encoded_as_the_harness_s_own_model_does(
+    tiny_base: Path, backend: Transformers, template: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = backend.encoder
+    if not template:
+        monkeypatch.setattr(encoder, "chat", False)
+        monkeypatch.delitem(backend.__dict__, "_harness", raising=False)
+    theirs = backend._harness
+    for text in ("Which number follows 1?", "<|endoftext|>a", "<|im_end|>a", " Köln 😀 ", "a\n"):
+        for special in (None, True, False):
+            assert encoder.encode(text, special) == theirs.tok_encode(text, special)
+    assert (encoder.beginning, encoder.end_of_text) == (theirs.prefix_token_id, theirs.eot_token_id)
+    assert encoder.max_length == theirs.max_length
+    backend.__dict__.pop("_harness", None)
 
 
 def test_shared_tokens_leave_one_of_each_row() -> None:
@@ -78,28 +100,28 @@ def test_an_answer_sees_the_prompt_and_itself() -> None:
 
 
 def test_batches_have_much_one_length_and_a_fixed_order() -> None:
+    from eval.asking import batches_of
     from eval.packing import Question
-    from eval.scoring import _batches
 
     questions = [Question(prompt, {0: (5,)}) for prompt in [(1, 2), (3,), (1, 1, 1), (2,), (0, 5)]]
     expected = [[(1, 1, 1), (0, 5)], [(1, 2), (2,)], [(3,)]]
     for order in (questions, questions[::-1]):
-        assert [[question.prompt for question in batch] for batch in _batches(order, 2)] == expected
+        assert [[question.prompt for question in batch] for batch in batches_of(order, 2)] == expected
 
 
 def test_long_rows_make_small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    from eval import scoring
+    from eval import asking as subject
     from eval.packing import Question
 
-    monkeypatch.setattr(scoring, "BATCH_TOKENS", 12)
+    monkeypatch.setattr(subject, "BATCH_TOKENS", 12)
     questions = [Question((n,) * length, {0: (5,)}) for n, length in enumerate((20, 6, 5, 2, 2, 2))]
-    assert [[len(q.row) for q in batch] for batch in scoring._batches(questions, 3)] == [[20], [6, 5], [2, 2, 2]]
+    assert [[len(q.row) for q in batch] for batch in subject.batches_of(questions, 3)] == [[20], [6, 5], [2, 2, 2]]
 
 
-def test_a_model_that_can_not_be_packed_is_found_out(arms: Arms, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_can_not_be_packed_is_found_out(backend: Transformers, monkeypatch: pytest.MonkeyPatch) -> None:
     from eval import packing
 
-    assert packing.can_pack(arms.model)
+    assert packing.can_pack(backend.arms.model)
     real = packing._seen
     monkeypatch.setattr(packing, "_seen", lambda segments, shared: real(segments.clamp(max=0), shared))
-    assert not packing.can_pack(arms.model)  # choices that see each other
+    assert not packing.can_pack(backend.arms.model)  # choices that see each other

@@ -1,0 +1,1 @@
+"""Engines that score: one file each, named in `eval.backend`."""
