@@ -29,6 +29,7 @@ LEDGER, ANCHOR, STORE, KEYS = "ledger.sqlite", "checkpoints.log", "store", "keys
 COSIGNED = "cosignatures.log"
 COMPRESSION = 1  # adapters and base models hardly shrink
 DRAFT = ".restoring-"
+TOLD = 3  # problems in one message
 
 
 class BackupReport(Record):
@@ -226,8 +227,9 @@ def _verify(folder: Path, public_keys: Sequence[bytes]) -> VerifyReport:
     finally:
         database.engine.dispose()
     if not report.ok:
-        found = "; ".join(f"{problem.where}: {problem.what}" for problem in report.problems)
-        raise IntegrityError(f"the archive's ledger does not verify: {found}; nothing was restored")
+        found = "; ".join(f"{problem.where}: {problem.what}" for problem in report.problems[:TOLD])
+        more = f"; and {len(report.problems) - TOLD} more" if len(report.problems) > TOLD else ""
+        raise IntegrityError(f"the archive's ledger does not verify: {found}{more}; nothing was restored")
     _each_file(folder / STORE, _stored_check(folder / STORE))
     return report
 

@@ -225,12 +225,13 @@ def ledger_prove(
 def verify_bundle(
     bundle: Annotated[Path, typer.Argument(metavar="FILE", help="A bundle from 'ledger prove'.")],
     key: Annotated[Path, typer.Option(help="The ledger's public key (PEM).")],
+    adapter: Annotated[Path | None, typer.Option(help="Check that this folder is the adapter it proves, too.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check a bundle by itself: nothing but the file and the key is read."""
+    """Check a bundle by itself: nothing but the files named here is read."""
     from tunegate.proving import check_bundle
 
-    views.show(check_bundle(bundle, key), views.bundle, as_json)
+    views.show(check_bundle(bundle, key, adapter), views.bundle, as_json)
 
 
 @app.command()
@@ -256,11 +257,14 @@ def backup(
 
 
 @app.command()
-def restore(archive: Annotated[Path, typer.Argument(metavar="FILE", help="An archive from 'backup'.")]) -> None:
+def restore(
+    archive: Annotated[Path, typer.Argument(metavar="FILE", help="An archive from 'backup'.")],
+    key: Annotated[Path | None, typer.Option(metavar="PUB", help="The ledger's public key, kept elsewhere.")] = None,
+) -> None:
     """Put an archive into an empty home, verified before it is put in place."""
     from tunegate.keeping import restore as run
 
-    views.say(run(House.from_environment(), archive))
+    views.say(run(House.from_environment(), archive, key))
 
 
 @app.command()

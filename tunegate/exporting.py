@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tunegate import outside
 from tunegate.documenting import write_all
 from tunegate.house import House
 from tunegate.proving import export_adapter, prove
@@ -26,14 +27,18 @@ README = """\
 | `documents/` | model card, data sheet, evaluation report and the others, each value with its event |
 | `records/` | config, policy, evidence, verdict and the account of the training rows, named by their SHA-256 |
 | `trace.json` | which record made which |
+| `check.py` | the check of the bundle with public tools alone; it says which |
 
 Check it without access to the service:
 
-    tunegate verify-bundle bundle.json --key ledger.pub
+    tunegate verify-bundle bundle.json --key ledger.pub --adapter adapter
     model_signing verify key --public_key adapter.pub --signature adapter.sig adapter
     (cd records && sha256sum -c SHA256SUMS)
+    python check.py bundle.json ledger.pub adapter      # public tools only
 
-The digests in `bundle.json` are those of `records/`. The texts of training rows, answers and reasons are not here: they
+The digests in `bundle.json` are those of `records/`. `adapter.sig` shows that the folder is as it was written by whoever
+has the key `adapter.pub`, which no event names; that it is the adapter of this release, the first and the last line
+show. The texts of training rows, answers and reasons are not here: they
 are personal, and can be erased where they lie.
 """
 
@@ -47,6 +52,7 @@ def export_release(house: House, subject: str, out: Path) -> str:
         write_all(house, subject, "html", out / "documents")
         (out / "trace.json").write_text(json.dumps(trace_release(house, subject), indent=2) + "\n", encoding="utf-8")
         (out / "README.md").write_text(README.format(subject=subject), encoding="utf-8")
+        (out / "check.py").write_bytes(Path(outside.__file__).with_name("check.py").read_bytes())
         _records(house, subject, out / "records")
     except OSError as error:
         raise StoreFault(f"can't write {out}: {error.strerror}; free space, or choose another place") from error

@@ -37,12 +37,14 @@ def known_backups(house: House) -> list[Path]:
     return list(dict.fromkeys(Path(json.loads(line)["archive"]) for line in lines if line.strip()))
 
 
-def restore(house: House, archive: Path) -> str:
-    """An archive into an empty home, verified first."""
+def restore(house: House, archive: Path, key: Path | None = None) -> str:
+    """An archive into an empty home, verified first: by `key` (PEM) of the ledger, or by its own, which shows that
+    nothing was damaged and not who made it."""
     from governance.backup import restore as run
 
-    run(archive, house.home, house.database)
-    return f"restored {archive} into {house.home}; verified"
+    run(archive, house.home, house.database, [key.read_bytes()] if key else ())
+    said = "" if key else " by the archive's own key, which anybody can make; --key PUB says whose it must be"
+    return f"restored {archive} into {house.home}; verified{said}"
 
 
 def collect(house: House, delete: bool) -> dict[str, Any]:

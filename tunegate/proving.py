@@ -13,15 +13,16 @@ from governance.ledger.bundling import make_bundle
 from governance.people import PEOPLE_EVENTS, USER_ADDED
 from governance.policies import POLICY_EVENTS
 from governance.routing import FOLLOWING
-from tunegate.entitling import Entitled
+from tunegate.entitling import Entitled, disagreement
 from tunegate.feedback import RECORDED
 from tunegate.house import House
 from tunegate.planning import ITEM_FILES
 from tunegate.recording import standing
 from tunegate.witnessing import cosigned
-from tunegate_core.errors import BadInput, NotFound, TunegateError
-from tunegate_core.proof.bundle import verify_bundle
+from tunegate_core.errors import BadInput, IntegrityError, NotFound, TunegateError
+from tunegate_core.proof.bundle import Bundle, verify_bundle
 from tunegate_core.records import Evidence
+from tunegate_core.store import Tree, hash_file
 
 DECISIONS = (RECORDED, "approval", "revoked", ERASED, *KEY_EVENTS, *PEOPLE_EVENTS, *POLICY_EVENTS, *FOLLOWING)
 NAMING = (KEY_CREATED, USER_ADDED)  # a name somebody gave; a policy's name is no such text
@@ -44,6 +45,11 @@ def verify(house: House, key: Path | None, witnessed: Sequence[Path] = ()) -> di
         where = f"event {event.seq} ({event.kind} {event.subject or ''})".replace(" )", ")")
         erasures.take(event, event.seq)
         yield from entitled.look(event)
+        try:
+            said = list(disagreement(house, event, entitled.state(event.subject)))
+        except TunegateError:
+            said = []  # told below
+        yield from (Problem(where=where, what=what, first=event.seq, last=event.seq) for what in said)
         for name, check in _named_by(house, event):
             if name in checked:
                 continue
@@ -88,12 +94,27 @@ def prove(house: House, subject: str, out: Path) -> str:
     return f"wrote {out}; check it with: tunegate verify-bundle {out} --key PUB (from 'tunegate keys export')"
 
 
-def check_bundle(bundle: Path, key: Path) -> dict[str, Any]:
-    """What a bundle proves by itself."""
+def check_bundle(bundle: Path, key: Path, adapter: Path | None = None) -> dict[str, Any]:
+    """What a bundle proves by itself, and that the folder `adapter` is what it proves."""
     for path in (bundle, key):
         if not path.is_file():
             raise NotFound(f"there is no file {path}")
-    return verify_bundle(bundle.read_bytes(), key.read_bytes()).model_dump(mode="json")
+    data = bundle.read_bytes()
+    found = verify_bundle(data, key.read_bytes()).model_dump(mode="json")
+    if adapter is not None:
+        _verify_folder(adapter, Tree.parse(Bundle.parse(data).manifest.encode()))
+    return found
+
+
+def _verify_folder(folder: Path, manifest: Tree) -> None:
+    """Raises IntegrityError unless the folder holds the files of a manifest, and no other."""
+    expected = {file.path: file.sha256 for file in manifest.files}
+    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if not path.is_dir()}
+    if odd := sorted(found.keys() ^ expected.keys()):
+        raise IntegrityError(f"{folder} is not the adapter that the bundle proves: {odd[0]} is in one of the two only")
+    changed = [name for name, path in sorted(found.items()) if path.is_symlink() or hash_file(path) != expected[name]]
+    if changed:
+        raise IntegrityError(f"{folder} is not the adapter that the bundle proves: {', '.join(changed)} was changed")
 
 
 def export_adapter(house: House, subject: str, out: Path) -> str:

@@ -5,7 +5,8 @@
    columns say.
 3. The tree over the leaves gives every stored subtree hash, and every signed root at its size.
 4. The log is at least as long as the longest signed tree, those that witnesses cosigned included.
-5. The database's own structure is sound (indexes find what the table holds).
+5. The database's own structure is sound (indexes find what the table holds), and no trigger, view or rule stands
+   between it and what is recorded.
 
 Events after the last signed head are checked by 2 and 3 only: nobody signed for them yet. Not everything is read into
 memory: rows are streamed.
@@ -41,6 +42,13 @@ BlobCheck = Callable[[Event], Iterable[Problem]]
 # Plain SQL: a row whose column has the wrong type must come out as it is, to be reported.
 ROWS = "SELECT seq, kind, subject, key, at, leaf, nodes, bytes FROM events ORDER BY seq"
 ROWS_AT_ONCE = 2000
+# Triggers, views and rules by whether the database is SQLite.
+FOREIGN = {
+    True: "SELECT type || ' ' || name FROM sqlite_master WHERE type IN ('trigger', 'view') ORDER BY name",
+    False: "SELECT 'trigger ' || tgname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid WHERE NOT tgisinternal"
+    " AND relname IN ('events', 'checkpoints') UNION ALL SELECT 'rule ' || rulename FROM pg_rules"
+    " WHERE tablename IN ('events', 'checkpoints') ORDER BY 1",
+}
 SETTLE_TRIES = 10
 SETTLE_SECONDS = 0.05
 RAW_KEY_BYTES = 32
@@ -122,13 +130,17 @@ def _witnesses(
 
 
 def _structure(database: Database, connection: Connection) -> list[Problem]:
-    if not database.is_sqlite:
-        return []
+    """What is damaged, and what acts by itself on the ledger's tables: nothing of ours does."""
     try:
-        found = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check(5)")]
+        foreign = [str(row[0]) for row in connection.exec_driver_sql(FOREIGN[database.is_sqlite])]
+        lines = connection.exec_driver_sql("PRAGMA integrity_check(5)") if database.is_sqlite else ()
+        found = [str(row[0]) for row in lines]
     except DBAPIError as error:
-        found = [str(error.orig)]
-    return [Problem(where="database", what=f"its structure is damaged: {line}") for line in found if line != "ok"]
+        foreign, found = [], [str(error.orig)]
+    what = "can drop or change what is recorded, and is none of the ledger's; remove it"
+    return [Problem(where="database", what=f"{name} {what}") for name in foreign] + [
+        Problem(where="database", what=f"its structure is damaged: {line}") for line in found if line != "ok"
+    ]
 
 
 class _Walk:

@@ -276,3 +276,21 @@ def test_the_verbs(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     row = house.ledger.events("erased")[0].body["rows"][0]
     told = run("trace", "--row", f"{row['rows']}#{row['row']}").output
     assert "erased" in told and "answers on: no route" in told
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"text":"Dear\\nJane Doe"}', '{"text":"\\tJane\\nDoe,"}', '{"text":"it is \\"Jane Doe\\""}', "JANE  DOE",
+        '{"messages":[{"content":"by Jane Doe","role":"user"}]}', '{"Jane Doe":1}',
+    ],
+)  # fmt: skip
+def test_a_subject_is_found_however_it_is_written(told: Any, text: str) -> None:
+    commitment = told.house.rows.put([text])
+    assert [(item.rows, item.row) for item in tracing.find_subject(told.house, "Jane Doe")] == [(commitment, 0)]
+    assert tracing.find_subject(told.house, "ane Doe") == []
+
+
+def test_a_letter_with_its_accent_apart_is_the_same_letter(told: Any) -> None:
+    told.house.rows.put(["Jose\u0301 Mu\u0308ller", "JOS\u00c9 M\u00dcLLER", "Jose Muller"])
+    assert sorted(item.row for item in tracing.find_subject(told.house, "Jos\u00e9 M\u00fcller")) == [0, 1]
