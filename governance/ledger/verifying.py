@@ -143,6 +143,17 @@ def _structure(database: Database, connection: Connection) -> list[Problem]:
     ]
 
 
+def _parts(connection: Connection) -> Iterator[Sequence[Any]]:
+    """All rows in order, many at once. SQLite's as the driver gives them: another form costs a tenth of the time."""
+    result = connection.execution_options(stream_results=True).exec_driver_sql(ROWS)
+    if connection.dialect.name != "sqlite":
+        yield from result.partitions(ROWS_AT_ONCE)
+        return
+    cursor: Any = result.cursor
+    while rows := cursor.fetchmany(ROWS_AT_ONCE):
+        yield rows
+
+
 class _Walk:
     """One pass over the rows."""
 
@@ -156,23 +167,25 @@ class _Walk:
 
     def run(self, connection: Connection) -> None:
         """Read and check every row, as far as the database can be read."""
-        streaming = connection.execution_options(stream_results=True)
+        driver: Any = connection.dialect.loaded_dbapi
         try:
-            for part in streaming.exec_driver_sql(ROWS).partitions(ROWS_AT_ONCE):
+            for part in _parts(connection):
                 for row in part:
                     self._take(*row)
             self.is_complete = True
-        except DBAPIError as error:
+        except (DBAPIError, driver.Error) as error:
             where = f"database, some way after event {self.tree.size - 1}"
-            self.problems.append(Problem(where=where, what=f"can't be read further: {error.orig}"))
+            what = f"can't be read further: {getattr(error, 'orig', error)}"
+            self.problems.append(Problem(where=where, what=what))
 
     def _take(self, seq: int, kind: Any, subject: Any, key: Any, at: Any, leaf: Any, nodes: Any, data: Any) -> None:
         if seq != self.tree.size and not self._gap(seq):
             return
+        tree = self.tree
         try:
             if leaf_hash(data) != leaf:
                 self.found.changed.append(seq)
-            fault = self.tree.add(leaf, nodes)
+            fault = tree.add(leaf, nodes)
             if fault:
                 first = seq >> fault << fault
                 self.found.subtrees.append((first, seq))
@@ -186,9 +199,9 @@ class _Walk:
                 self.found.odd[seq] = "the bytes are not in canonical form"
         except (TypeError, ValueError) as error:
             self.found.odd[seq] = f"the row can't be read as an event: {error}"
-            self.tree.skip(seq + 1)
-        if self.tree.size in self._wanted:
-            self.roots[self.tree.size] = self.tree.root()
+            tree.skip(seq + 1)
+        if tree.size in self._wanted:
+            self.roots[tree.size] = tree.root()
         if self._blob_check is not None:
             self._check_blobs(seq, data)
 

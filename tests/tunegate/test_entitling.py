@@ -194,7 +194,7 @@ def test_a_trigger_that_swallows_what_is_recorded_stops_it_and_is_found(told: An
 
 def test_a_bundle_with_a_decision_twice_or_for_too_long_is_refused(told: Any, house: House, tmp_path: Any) -> None:
     """Where the log itself was written so, with its own key."""
-    told.judge(told.plan(1, approvals=1), GAIN)
+    told.judge(told.plan(1, approvals=ApprovalRule(expires_days=30)), GAIN)
     approve(house, "bot@1", "rita", "fine")
     (tmp_path / "pub").write_bytes(house.public_key)
     prove(house, "bot@1", tmp_path / "bundle.json")
