@@ -20,4 +20,4 @@ def verify_apart(people: People, judged: Judged, approver: str, at: str) -> None
 def verify_other(people: People, approver: str, before: str, what: str) -> None:
     """Raises Denied when the key `approver` is another one of the person whose key `before` did `what`."""
     if approver != before and people.origin(approver) == people.origin(before):
-        raise Denied(f"{what} with the key {before}, which is of the same person as {approver}; another person is needed")
+        raise Denied(f"{what} with the key {before}, of the same person as {approver}; another person is needed")

@@ -198,10 +198,14 @@ def _make_empty(home: Path) -> None:
 
 def _unpack(archive: Path, folder: Path) -> None:
     folder.mkdir()
+    room = shutil.disk_usage(folder).free
     try:
         with tarfile.open(archive, "r:gz") as tar:
             for member in tar:
                 _verify_member(archive, member)
+                room -= member.size
+                if room < 0:
+                    raise StoreFault(f"{archive} unfolds to more than there is room for; nothing was restored")
                 tar.extract(member, folder, filter="data")  # refuses whatever leaves the folder
     except FileNotFoundError as error:
         raise NotFound(f"there is no archive {archive}") from error
@@ -215,7 +219,7 @@ def _unpack(archive: Path, folder: Path) -> None:
 
 def _verify_member(archive: Path, member: tarfile.TarInfo) -> None:
     is_known = member.name.split("/")[0] in (LEDGER, ANCHOR, COSIGNED, STORE, KEYS)
-    if not is_known or not (member.isfile() or member.isdir()):
+    if not is_known or not (member.isfile() or member.isdir()) or member.issparse():
         raise IntegrityError(f"{archive} holds {member.name!r}, which no backup holds; nothing was restored")
 
 

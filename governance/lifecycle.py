@@ -192,7 +192,7 @@ def verify_decision(judged: Judged, decision: SignedDecision, at: str) -> Signed
         )
     verify_signer(decided(judged), decision)
     if decision.signature in judged.spent:
-        raise BadInput(f"this very decision by {decision.approver} was recorded before; a new one needs a new signature")
+        raise BadInput(f"this very decision by {decision.approver} was recorded before; it must be signed anew")
     if decision.decision == "approve":
         verify_term(decision, at, planned.approvals.expires_days)
     if is_over(decision, at):

@@ -25,7 +25,7 @@ from tunegate import (
     views,
     witness_verbs,
 )
-from tunegate.arguments import AsJson, Person, Reason, Version
+from tunegate.arguments import AsJson, EndpointFile, Person, Reason, Version
 from tunegate.guarding import guard
 from tunegate.house import House
 from tunegate.progress import watched
@@ -269,12 +269,16 @@ def restore(
 
 @app.command()
 def gc(
-    delete: Annotated[bool, typer.Option("--delete", help="Delete what is listed.")] = False, as_json: AsJson = False
+    delete: Annotated[bool, typer.Option("--delete", help="Delete what is listed.")] = False,
+    config: EndpointFile = None,
+    as_json: AsJson = False,
 ) -> None:
-    """List what the store no longer needs."""
+    """List what the store no longer needs, and request records that were kept for their time."""
     from tunegate.keeping import collect
+    from tunegate_core.config.endpoint import load_endpoint
 
-    views.show(collect(House.from_environment(), delete), views.garbage, as_json)
+    records = load_endpoint(config).records if config else None
+    views.show(collect(House.from_environment(), delete, records), views.garbage, as_json)
 
 
 @app.command()

@@ -36,10 +36,9 @@ Check it without access to the service:
     (cd records && sha256sum -c SHA256SUMS)
     python check.py bundle.json ledger.pub adapter      # public tools only
 
-The digests in `bundle.json` are those of `records/`. `adapter.sig` shows that the folder is as it was written by whoever
+The digests in `bundle.json` are those of `records/`. `adapter.sig` shows that the folder is as it was written by who
 has the key `adapter.pub`, which no event names; that it is the adapter of this release, the first and the last line
-show. The texts of training rows, answers and reasons are not here: they
-are personal, and can be erased where they lie.
+show. The texts of training rows, answers and reasons are not here: they are personal, and can be erased where they lie.
 """
 
 

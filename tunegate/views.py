@@ -363,6 +363,9 @@ def garbage(out: Console, value: dict[str, Any]) -> None:
     """What the store holds beyond the ledger's needs."""
     verb = "deleted" if value["deleted"] else "can be deleted with --delete"
     out.print(f"{len(value['blobs'])} files, {value['bytes'] / 2**20:.1f} MiB, {verb}")
+    if value["request_texts"] or value["request_rows"]:
+        kept = f"{value['request_texts']} texts and {value['request_rows']} rows of requests"
+        out.print(f"{kept} were kept for their time, {verb}")
 
 
 def doctor(out: Console, value: dict[str, Any]) -> None:

@@ -72,14 +72,12 @@ class Person:
 STARTER, REVIEWER, SECOND = Person(), Person(), Person()
 
 
-def planned(
-    required: int = 1, source: str | None = None, four_eyes: bool = True, days: int | None = None
-) -> Happened:
+def planned(required: int = 1, source: str | None = None, four_eyes: bool = True, days: int | None = None) -> Happened:
     body = {
         "name": "bot", "version": 1, "route": "bot", "run": DIGEST, "starter": STARTER.id, "config": DIGEST,
         "base": BASE, "data": None, "policy": DIGEST, "margins": {"a": 0.1}, "items": {"t": {"digest": DIGEST}},
-        "champion": None, "approvals": ApprovalRule(required=required, four_eyes=four_eyes, expires_days=days).model_dump(),
-        "source_adapter": source, "attempt": 1,
+        "champion": None, "source_adapter": source, "attempt": 1,
+        "approvals": ApprovalRule(required=required, four_eyes=four_eyes, expires_days=days).model_dump(),
     }  # fmt: skip
     return Happened("planned", body)
 

@@ -148,7 +148,7 @@ def lie_about_the_policy(house: House) -> str:
 
 
 def move_a_route_to_what_is_not_released(house: House) -> str:
-    body = {"version": "bot@4", "place": "champion", "share_bp": 10_000, "reason": None, "found": None, "analysis": None}
+    body = {"version": "bot@4", "place": "champion", "share_bp": 10_000, "reason": None}
     house.ledger.append("route-promoted", body, subject="bot")
     return "bot@4 is not released for the route bot"
 

@@ -47,7 +47,8 @@ def main(bundle_file: str, key_file: str, adapter: str | None = None) -> None:
     for event in events:
         if event["kind"] == "approval":
             decision(event, said)
-            print(f"ok  {event['body']['approver']} signed: {event['body']['decision']}, outcome {said['judged']['outcome']}")
+            by, what = event["body"]["approver"], event["body"]["decision"]
+            print(f"ok  {by} signed: {what}, outcome {said['judged']['outcome']}")
     if adapter is not None:
         folder(Path(adapter), json.loads(bundle["manifest"]))
         print(f"ok  {adapter} is that adapter")

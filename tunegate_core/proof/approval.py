@@ -99,8 +99,8 @@ def verify_term(decision: SignedDecision, at: str, days: object) -> None:
         raise IntegrityError(f"an approval's times can't be compared: {at!r}, {decision.expires!r}") from error
     if too_long:
         raise IntegrityError(
-            f"the approval by {decision.approver} counts until {decision.expires or 'the end of time'}; the plan lets it "
-            f"count for {days} days"
+            f"the approval by {decision.approver} counts until {decision.expires or 'the end of time'}; the plan lets "
+            f"it count for {days} days"
         )
 
 

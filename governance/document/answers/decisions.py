@@ -99,11 +99,15 @@ def log(held: Held) -> list[Table]:
     rows = tuple(
         Row(
             cells=(
-                str(event.seq), event.at, event.kind, event.subject or "-", str(event.body.get("approver", "-")),
+                str(event.seq),
+                event.at,
+                event.kind,
+                event.subject or "-",
+                str(event.body.get("approver", "-")),
                 event.actor,
             ),
             sources=(Source(event=event.seq),),
-        )  # fmt: skip
+        )
         for event in events
     )
     head = ("number", "recorded at", "event", "subject", "decided by key", "recorded by key")
