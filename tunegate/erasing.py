@@ -3,6 +3,7 @@
 The same command again finishes what a crash left: what is recorded is not recorded twice, and what is erased stays so.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,11 +25,13 @@ from governance.policy import ErasureRule, Policy
 from governance.registry import KINDS, Registry
 from tunegate.house import House
 from tunegate.keeping import known_backups
+from tunegate.planning import ITEM_FILES
 from tunegate.publishing import publish
 from tunegate.recording import append
 from tunegate.speaking import speaks_of
 from tunegate.tracing import Found, affected, find_row, find_subject
 from tunegate_core.errors import BadInput, NotFound
+from tunegate_core.records import Evidence
 
 
 def preview(house: House, row: str | None, subject: str | None) -> dict[str, Any]:
@@ -45,6 +48,7 @@ def preview(house: House, row: str | None, subject: str | None) -> dict[str, Any
             for entry in affected(house, found, registry)
         ],
         "request_texts": len(texts),
+        "in_evaluations": _in_evaluations(house, subject),
         "backups": [str(path) for path in known_backups(house)],
     }
 
@@ -70,6 +74,7 @@ def erase(house: House, row: str | None, subject: str | None, reason: str) -> di
         "rows": [{"row": item.name} for item in found],
         "candidates": candidates,
         "request_texts": texts,
+        "in_evaluations": _in_evaluations(house, subject),
         "backups": _erase_in_backups(house, rows),
     }
 
@@ -138,6 +143,22 @@ def _erase_in_backups(house: House, rows: Mapping[str, Sequence[int]]) -> list[d
         except NotFound:
             told.append({"archive": str(path), "found": "is not there; erase or destroy copies of it elsewhere"})
     return told
+
+
+def _in_evaluations(house: House, subject: str | None) -> list[str]:
+    """Evaluation items and answers to them that speak of a subject. Evidence stands on their bytes, so they stay."""
+    if subject is None:
+        return []
+    store, names = house.store, set[str]()
+    for event in house.existing_ledger.events(("planned", "examined")):
+        if event.kind == "planned":
+            tasks = json.loads(store.get(event.body["config"]))["eval"]["tasks"]
+            names |= {task[key] for task in tasks for key in ITEM_FILES if task.get(key) is not None}
+        else:
+            names |= {Evidence.parse(store.get(blob)).samples for blob in event.body["evidence"]}
+    speaks = speaks_of(subject)
+    lines = {name: store.get(name).decode("utf-8", "replace").splitlines() for name in names if store.has(name)}
+    return sorted(name for name, found in lines.items() if any(map(speaks, found)))
 
 
 def _texts_of(house: House, subject: str, erase: bool = False) -> list[str]:

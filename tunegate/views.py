@@ -324,6 +324,8 @@ def erasure(out: Console, value: dict[str, Any]) -> None:
     _affected(out, value["candidates"])
     if value["request_texts"]:
         out.print(f"{value['request_texts']} texts of requests")
+    for blob in value["in_evaluations"]:
+        out.print(f"{blob}: an evaluation's items or answers speak of it too; that is not erased")
     for backup in value["backups"]:
         out.print(escape(f"backup {backup['archive']}: {backup['found']}" if value["done"] else f"backup {backup}"))
     if not value["done"]:

@@ -33,7 +33,7 @@ PLUGIN = Form(
                 Ask("groups", "How does it treat groups of people?", evidence.groups,
                     "No task of it names groups, so nothing about groups was measured."),
                 Ask("overlap", "Did training see the items?", evidence.overlap,
-                    "No evidence tells it item by item; rows that share a long run of words are counted with the data."),
+                    "No evidence tells it item by item; rows that share a long run of words are counted below."),
                 Ask("lost", "What could not be measured?", evidence.lost),
                 Ask("power", "What could these items show at all?", evidence.power),
             ),

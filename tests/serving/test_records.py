@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, func, inspect, select, update
+from sqlalchemy import text as sql
 
 from serving import records as records_module
 from serving import sealing
@@ -77,6 +78,43 @@ def test_migrations_leave_what_the_code_expects(tables: Tables, tmp_path: Path) 
         assert indexes[0] == indexes[1]
     fresh.dispose()
     migrated.dispose()
+
+
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003"])
+def test_records_of_an_older_form_are_migrated_with_what_is_in_them(tmp_path: Path, revision: str) -> None:
+    """A request, what was said about it and a sealed batch, as that form had them: all is there and verifies."""
+    from alembic import command
+    from alembic.config import Config
+
+    config, old = Config(), tmp_path / "old.sqlite"
+    config.set_main_option("script_location", str(Path(sealing.__file__).parent / "migrations"))
+    engine = create_engine(f"sqlite:///{old}")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+        asked = {**row(1), "seq": 1}
+        said = {"seq": 1, "request": "r1", "at": 2, "key_id": "k", "thumb": -1, "rating": None, "text": "h1"}
+        root = tree_root([leaf_hash(canonical_json(one)) for one in (asked, said)]).hex()
+        batch = {"number": 1, "requests": 1, "feedback": 1, "rows": 2, "root": root, "at": 3, "recorded": True}
+        text = {"hash": "h1", "at": 2, "body": b"{}"}
+        for table, values in (
+            ("requests", asked),
+            ("feedback", said),
+            ("batches", {**batch, "kept": True}),
+            ("texts", text),
+        ):
+            names = ", ".join(values)
+            marks = ", ".join(f":{name}" for name in values)
+            connection.execute(sql(f"INSERT INTO {table} ({names}) VALUES ({marks})"), values)
+    engine.dispose()
+    opened = Tables(old)
+    assert verify(opened) == {1: root}
+    assert (count(opened), count(opened, feedback), count(opened, texts)) == (1, 1, 1)
+    with opened.writing() as connection:
+        connection.execute(update(requests).values(status=500))
+    with pytest.raises(IntegrityError, match="batch 1"):
+        verify(opened)
+    opened.close()
 
 
 def test_rows_are_written_beside_and_counted(tables: Tables, records: Records) -> None:
