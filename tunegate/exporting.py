@@ -11,13 +11,15 @@ from typing import Any
 from tunegate import outside
 from tunegate.documenting import write_all
 from tunegate.house import House
-from tunegate.proving import export_adapter, prove
+from tunegate.proving import ended, export_adapter, prove
 from tunegate.recording import standing
 from tunegate.tracing import trace_release
 from tunegate_core.errors import StoreFault
 
 README = """\
 # {subject}
+
+When this was written it was {state}.
 
 | file | what it is |
 |---|---|
@@ -50,12 +52,16 @@ def export_release(house: House, subject: str, out: Path) -> str:
         (out / "ledger.pub").write_bytes(house.public_key)
         write_all(house, subject, "html", out / "documents")
         (out / "trace.json").write_text(json.dumps(trace_release(house, subject), indent=2) + "\n", encoding="utf-8")
-        (out / "README.md").write_text(README.format(subject=subject), encoding="utf-8")
+        (out / "README.md").write_text(
+            README.format(subject=subject, state=type(standing(house, subject).state).__name__.lower()),
+            encoding="utf-8",
+        )
         (out / "check.py").write_bytes(Path(outside.__file__).with_name("check.py").read_bytes())
         _records(house, subject, out / "records")
     except OSError as error:
         raise StoreFault(f"can't write {out}: {error.strerror}; free space, or choose another place") from error
-    return f"{told}\nand all that its events name beside it; {out / 'README.md'} says what is what"
+    told = f"{told}\nand all that its events name beside it; {out / 'README.md'} says what is what"
+    return told + ended(standing(house, subject))
 
 
 def _records(house: House, subject: str, folder: Path) -> None:

@@ -2,6 +2,7 @@
 verification when they were put in past the check."""
 
 import sqlite3
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -239,3 +240,22 @@ def test_the_database_named_otherwise_is_asked_for_roles_too(told: Any, told_hom
         with pytest.raises(Denied):
             authorise_person(other, "tim", "kill", "bot")
     assert issubclass(Denied, TunegateError)
+
+
+def test_a_clock_that_was_set_back_is_told(told: Any, house: House) -> None:
+    """It is how an approval that expired meanwhile could be used."""
+    told.judge(told.plan(1), GAIN)
+    assert not verify(house, None)["notes"]
+    now = house.clock()
+    other = House(house.home, house.database, clock=lambda: now - timedelta(days=3))
+    other.ledger.append("note", {})
+    other.ledger.checkpoint()
+    (note,) = verify(house, None)["notes"]
+    assert "a clock was set back" in note
+
+
+def test_a_bundle_of_what_was_revoked_says_so(told: Any, house: House, tmp_path: Any) -> None:
+    told.judge(told.plan(1), GAIN)
+    assert "note" not in prove(house, "bot@1", tmp_path / "before.json")
+    revoke(house, "bot@1", "operator", "it does harm")
+    assert "bot@1 is revoked now" in prove(house, "bot@1", tmp_path / "after.json")
