@@ -202,10 +202,8 @@ def _unpack(archive: Path, folder: Path) -> None:
     try:
         with tarfile.open(archive, "r:gz") as tar:
             for member in tar:
-                _verify_member(archive, member)
+                _verify_member(archive, member, room)
                 room -= member.size
-                if room < 0:
-                    raise StoreFault(f"{archive} unfolds to more than there is room for; nothing was restored")
                 tar.extract(member, folder, filter="data")  # refuses whatever leaves the folder
     except FileNotFoundError as error:
         raise NotFound(f"there is no archive {archive}") from error
@@ -217,10 +215,12 @@ def _unpack(archive: Path, folder: Path) -> None:
         (folder / KEYS).chmod(0o700)
 
 
-def _verify_member(archive: Path, member: tarfile.TarInfo) -> None:
+def _verify_member(archive: Path, member: tarfile.TarInfo, room: int) -> None:
     is_known = member.name.split("/")[0] in (LEDGER, ANCHOR, COSIGNED, STORE, KEYS)
     if not is_known or not (member.isfile() or member.isdir()) or member.issparse():
         raise IntegrityError(f"{archive} holds {member.name!r}, which no backup holds; nothing was restored")
+    if member.size > room:
+        raise StoreFault(f"{archive} unfolds to more than there is room for; nothing was restored")
 
 
 def _verify(folder: Path, public_keys: Sequence[bytes]) -> VerifyReport:
