@@ -216,7 +216,8 @@ def planned(version: int, config: str, policy_digest: str, data: DatasetRecord) 
     items = {task: {"digest": "sha256:" + "0" * 64, "metric": "acc", "n": 1000, "clusters": 500} for task in TASKS}
     return Planned(
         name="bot", version=version, route=f"route-{version % ROUTES}", run=f"run-{version}", starter="0" * 16,
-        config=config, base=base, data=data, policy=policy_digest, margins={"keeps": 0.05}, approvals=ApprovalRule(),
+        config=config, base=base, data=data, policy=policy_digest, margins={"keeps": 0.05},
+        approvals=ApprovalRule(expires_days=None),
         items=items, champion=None, source_adapter="elsewhere@1", attempt=1 + version // ROUTES,
     )  # fmt: skip
 

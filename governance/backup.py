@@ -29,6 +29,7 @@ LEDGER, ANCHOR, STORE, KEYS = "ledger.sqlite", "checkpoints.log", "store", "keys
 COSIGNED = "cosignatures.log"
 COMPRESSION = 1  # adapters and base models hardly shrink
 DRAFT = ".restoring-"
+TOLD = 3  # problems in one message
 
 
 class BackupReport(Record):
@@ -197,10 +198,12 @@ def _make_empty(home: Path) -> None:
 
 def _unpack(archive: Path, folder: Path) -> None:
     folder.mkdir()
+    room = shutil.disk_usage(folder).free
     try:
         with tarfile.open(archive, "r:gz") as tar:
             for member in tar:
-                _verify_member(archive, member)
+                _verify_member(archive, member, room)
+                room -= member.size
                 tar.extract(member, folder, filter="data")  # refuses whatever leaves the folder
     except FileNotFoundError as error:
         raise NotFound(f"there is no archive {archive}") from error
@@ -212,10 +215,12 @@ def _unpack(archive: Path, folder: Path) -> None:
         (folder / KEYS).chmod(0o700)
 
 
-def _verify_member(archive: Path, member: tarfile.TarInfo) -> None:
+def _verify_member(archive: Path, member: tarfile.TarInfo, room: int) -> None:
     is_known = member.name.split("/")[0] in (LEDGER, ANCHOR, COSIGNED, STORE, KEYS)
-    if not is_known or not (member.isfile() or member.isdir()):
+    if not is_known or not (member.isfile() or member.isdir()) or member.issparse():
         raise IntegrityError(f"{archive} holds {member.name!r}, which no backup holds; nothing was restored")
+    if member.size > room:
+        raise StoreFault(f"{archive} unfolds to more than there is room for; nothing was restored")
 
 
 def _verify(folder: Path, public_keys: Sequence[bytes]) -> VerifyReport:
@@ -226,8 +231,9 @@ def _verify(folder: Path, public_keys: Sequence[bytes]) -> VerifyReport:
     finally:
         database.engine.dispose()
     if not report.ok:
-        found = "; ".join(f"{problem.where}: {problem.what}" for problem in report.problems)
-        raise IntegrityError(f"the archive's ledger does not verify: {found}; nothing was restored")
+        found = "; ".join(f"{problem.where}: {problem.what}" for problem in report.problems[:TOLD])
+        more = f"; and {len(report.problems) - TOLD} more" if len(report.problems) > TOLD else ""
+        raise IntegrityError(f"the archive's ledger does not verify: {found}{more}; nothing was restored")
     _each_file(folder / STORE, _stored_check(folder / STORE))
     return report
 

@@ -25,7 +25,7 @@ from pydantic import Field, ValidationError
 from governance.policy import ApprovalRule
 from governance.roles import Role
 from tunegate_core.errors import BadInput, Denied, IntegrityError
-from tunegate_core.proof.approval import Decided, SignedDecision, is_over, latest, verify_signer
+from tunegate_core.proof.approval import Decided, SignedDecision, is_over, latest, verify_signer, verify_term
 from tunegate_core.records import AdapterRecord, BaseModelRecord, DatasetRecord, Outcome, Record, TrainingRecord
 
 
@@ -124,6 +124,7 @@ class Judged(State):
     verdict: str
     outcome: Outcome
     approvals: tuple[SignedDecision, ...] = ()
+    spent: tuple[str, ...] = ()  # the signatures of all decisions about it: none counts twice
 
 
 class Approved(State):
@@ -190,6 +191,10 @@ def verify_decision(judged: Judged, decision: SignedDecision, at: str) -> Signed
             f"{planned.subject} was started with key {planned.starter}; the policy asks for another person's approval"
         )
     verify_signer(decided(judged), decision)
+    if decision.signature in judged.spent:
+        raise BadInput(f"this very decision by {decision.approver} was recorded before; it must be signed anew")
+    if decision.decision == "approve":
+        verify_term(decision, at, planned.approvals.expires_days)
     if is_over(decision, at):
         raise BadInput(f"the approval by {decision.approver} expired at {decision.expires}; ask for a new one")
     return decision
@@ -298,15 +303,16 @@ def decide(state: AnyState | None, event: LifecycleEvent) -> Judged | Refused:
     approval = verify_decision(state, SignedDecision.model_validate(event.body), event.at)
     if approval.decision == "refuse":
         return Refused(planned=state.planned, before=state.digest(), by="person")
+    taken = {"before": state.digest(), "spent": (*state.spent, approval.signature)}
     still = holding(state, event.at)  # who approved and let it expire may approve again
     others = tuple(given for given in still if given.approver != approval.approver)
     if approval.decision == "recall":
         if others == still:
             raise BadInput(f"{approval.approver} has no approval of {state.planned.subject} that could be recalled")
-        return Judged(**{**dict(state), "before": state.digest(), "approvals": others})
+        return Judged(**{**dict(state), **taken, "approvals": others})
     if others != still:
         raise BadInput(f"{approval.approver} has approved {state.planned.subject} already; another person is needed")
-    return Judged(**{**dict(state), "before": state.digest(), "approvals": (*still, approval)})
+    return Judged(**{**dict(state), **taken, "approvals": (*still, approval)})
 
 
 def approve(state: AnyState | None, event: LifecycleEvent) -> Approved:

@@ -136,6 +136,7 @@ class People:
 
     users: dict[str, User] = field(default_factory=dict)
     keys: dict[str, PersonKey] = field(default_factory=dict)
+    first: dict[str, str] = field(default_factory=dict)  # a key that took over -> the first of its line
 
     @classmethod
     def from_events(cls, events: Iterable[PeopleEvent]) -> Self:
@@ -180,6 +181,10 @@ class People:
     def ended(self, key_id: str) -> str | None:
         """Since when a key counts no more (RFC 3339); None while it does."""
         return self.keys[key_id].ended_at if key_id in self.keys else None
+
+    def origin(self, key_id: str) -> str:
+        """The first key of a line of rotated ones: two keys of one origin are one person's."""
+        return self.first.get(key_id, key_id)
 
     def objection(self, key_id: str, action: str, roles: tuple[Role, ...] = ()) -> str | None:
         """Why a key's decision does not count now; None when it does. `roles`: of which its user must have one."""
@@ -237,6 +242,7 @@ class People:
             raise BadInput(f"a rotation from {pair[0]} to {pair[1]} is recorded as one from {said.replaces}")
         self._record_key(said, event.at)
         self._end(said.replaces, event.at, event.kind)
+        self.first[said.key_id] = self.origin(said.replaces)
         owner = self.of_key(said.replaces)
         if owner is not None:
             self.users[owner.user_id] = replace(owner, key_id=said.key_id)

@@ -4,7 +4,8 @@ A batch is every row of `requests` and `feedback` that came since the one before
 canonical JSON of its rows, requests first. It is written down before it is recorded, and recorded again after a
 failure: a ledger that is away delays digests and nothing else.
 
-Rows and texts leave when their time is over; a batch whose rows are gone can't be verified any more, and says so.
+Rows and texts leave when their time is over. That batches left is an event too, so that who finds their rows gone knows
+why; a batch whose rows are gone can't be verified any more, and says so.
 """
 
 import logging
@@ -12,7 +13,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Table, delete, insert, select, update
+from sqlalchemy import Connection, Table, delete, func, insert, select, text, update
 
 from serving.tables import Tables, batches, feedback, requests, texts
 from tunegate_core.canonical import canonical_json
@@ -21,6 +22,7 @@ from tunegate_core.ports import Recorder
 from tunegate_core.proof.tree import leaf_hash, tree_root
 
 EVENT = "requests-recorded"
+FORGOTTEN = "requests-forgotten"  # every batch up to this one, because its time was over
 MOST_ROWS = 10_000
 DAY_MS = 86_400_000
 
@@ -33,6 +35,15 @@ class Retention:
 
     text_days: int = 30
     row_days: int = 365
+
+
+@dataclass(frozen=True)
+class Overdue:
+    """What is beyond its time: texts, and rows of every batch up to `batch`; None where no batch is."""
+
+    texts: int
+    batch: int | None
+    rows: int
 
 
 class Sealer:
@@ -59,7 +70,7 @@ class Sealer:
             try:
                 seal(self._tables)
                 record(self._tables, self._recorder)
-                forget(self._tables, self._retention, now_ms())
+                forget(self._tables, self._recorder, self._retention, now_ms())
             except TunegateError as error:
                 log.warning("the digest of request records waits: %s", type(error).__name__)
 
@@ -101,16 +112,36 @@ def record(tables: Tables, recorder: Recorder) -> None:
             connection.execute(update(batches).where(batches.c.number == batch.number).values(recorded=True))
 
 
-def forget(tables: Tables, retention: Retention, now: int) -> None:
-    """Delete texts, and whole batches of rows, whose time is over; batches only once they are in the ledger."""
-    with tables.writing() as connection:
-        connection.execute(delete(texts).where(texts.c.at < now - retention.text_days * DAY_MS))
+def overdue(tables: Tables, retention: Retention, now: int) -> Overdue:
+    """What is kept beyond its time; rows only of batches that are in the ledger."""
+    with tables.reading() as connection:
+        kept = select(func.count()).select_from(texts).where(texts.c.at < now - retention.text_days * DAY_MS)
         is_over = batches.c.recorded & batches.c.kept & (batches.c.at < now - retention.row_days * DAY_MS)
-        last = connection.execute(select(batches).where(is_over).order_by(batches.c.number.desc()).limit(1)).first()
-        if last is not None:
-            connection.execute(delete(requests).where(requests.c.seq <= last.requests))
-            connection.execute(delete(feedback).where(feedback.c.seq <= last.feedback))
-            connection.execute(update(batches).where(batches.c.number <= last.number).values(kept=False))
+        last = connection.execute(select(batches.c.number).where(is_over).order_by(batches.c.number.desc())).scalar()
+        rows = select(func.sum(batches.c.rows)).where(batches.c.kept & (batches.c.number <= (last or 0)))
+        found = int(connection.execute(kept).scalar_one()), int(connection.execute(rows).scalar() or 0)
+        return Overdue(texts=found[0], batch=last, rows=found[1])
+
+
+def forget(tables: Tables, recorder: Recorder, retention: Retention, now: int) -> Overdue:
+    """Delete texts, and whole batches of rows, whose time is over; that batches go is recorded first. What went.
+
+    Raises what the recorder raises; texts are gone then.
+    """
+    found = overdue(tables, retention, now)
+    with tables.writing() as connection:
+        connection.execute(text("PRAGMA secure_delete = ON"))  # zeros, not free pages with the text in them
+        connection.execute(delete(texts).where(texts.c.at < now - retention.text_days * DAY_MS))
+    if found.batch is None:
+        return found
+    recorder(FORGOTTEN, {"batch": found.batch, "rows": found.rows})
+    with tables.writing() as connection:
+        connection.execute(text("PRAGMA secure_delete = ON"))
+        last = connection.execute(select(batches).where(batches.c.number == found.batch)).one()
+        connection.execute(delete(requests).where(requests.c.seq <= last.requests))
+        connection.execute(delete(feedback).where(feedback.c.seq <= last.feedback))
+        connection.execute(update(batches).where(batches.c.number <= last.number).values(kept=False))
+    return found
 
 
 def erase(tables: Tables, response_id: str) -> int:

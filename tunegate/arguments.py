@@ -1,5 +1,6 @@
 """Arguments and options that several verbs share."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,3 +11,6 @@ Reason = Annotated[str, typer.Option(help="Why; kept as erasable text under a sa
 Person = Annotated[str, typer.Option("--as", metavar="NAME", help="Whose key signs.")]
 Route = Annotated[str, typer.Argument(metavar="ROUTE", help="The name that callers use.")]
 Note = Annotated[str | None, typer.Option("--reason", help="Why; kept as erasable text under a salted commitment.")]
+EndpointFile = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="Engine, scale, rates and records (YAML).")
+]

@@ -25,7 +25,7 @@ from tunegate import (
     views,
     witness_verbs,
 )
-from tunegate.arguments import AsJson, Person, Reason, Version
+from tunegate.arguments import AsJson, EndpointFile, Person, Reason, Version
 from tunegate.guarding import guard
 from tunegate.house import House
 from tunegate.progress import watched
@@ -225,12 +225,13 @@ def ledger_prove(
 def verify_bundle(
     bundle: Annotated[Path, typer.Argument(metavar="FILE", help="A bundle from 'ledger prove'.")],
     key: Annotated[Path, typer.Option(help="The ledger's public key (PEM).")],
+    adapter: Annotated[Path | None, typer.Option(help="Check that this folder is the adapter it proves, too.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check a bundle by itself: nothing but the file and the key is read."""
+    """Check a bundle by itself: nothing but the files named here is read."""
     from tunegate.proving import check_bundle
 
-    views.show(check_bundle(bundle, key), views.bundle, as_json)
+    views.show(check_bundle(bundle, key, adapter), views.bundle, as_json)
 
 
 @app.command()
@@ -256,21 +257,28 @@ def backup(
 
 
 @app.command()
-def restore(archive: Annotated[Path, typer.Argument(metavar="FILE", help="An archive from 'backup'.")]) -> None:
+def restore(
+    archive: Annotated[Path, typer.Argument(metavar="FILE", help="An archive from 'backup'.")],
+    key: Annotated[Path | None, typer.Option(metavar="PUB", help="The ledger's public key, kept elsewhere.")] = None,
+) -> None:
     """Put an archive into an empty home, verified before it is put in place."""
     from tunegate.keeping import restore as run
 
-    views.say(run(House.from_environment(), archive))
+    views.say(run(House.from_environment(), archive, key))
 
 
 @app.command()
 def gc(
-    delete: Annotated[bool, typer.Option("--delete", help="Delete what is listed.")] = False, as_json: AsJson = False
+    delete: Annotated[bool, typer.Option("--delete", help="Delete what is listed.")] = False,
+    config: EndpointFile = None,
+    as_json: AsJson = False,
 ) -> None:
-    """List what the store no longer needs."""
+    """List what the store no longer needs, and request records that were kept for their time."""
     from tunegate.keeping import collect
+    from tunegate_core.config.endpoint import load_endpoint
 
-    views.show(collect(House.from_environment(), delete), views.garbage, as_json)
+    records = load_endpoint(config).records if config else None
+    views.show(collect(House.from_environment(), delete, records), views.garbage, as_json)
 
 
 @app.command()

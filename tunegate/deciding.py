@@ -3,8 +3,10 @@
 from datetime import datetime
 from typing import Any, Literal
 
+from governance.apart import verify_apart
 from governance.keys import load_or_create
 from governance.lifecycle import Judged, asked, asked_roles, decided, expiry, holding
+from governance.people import PEOPLE_EVENTS, People
 from tunegate import steps
 from tunegate.house import House
 from tunegate.publishing import publish
@@ -84,6 +86,9 @@ def _decide(
     with signing_now(house, person, decision, subject, roles) as (tx, key):
         now = Standing(subject, tuple(tx.events(subject=subject)))
         judged = _open(now, override, decision)
+        if decision == "approve":
+            known = People.from_events(tx.events(PEOPLE_EVENTS))
+            verify_apart(known, judged, key.key_id, now.at(house.clock()))
         days = judged.planned.approvals.expires_days if decision == "approve" else None
         until = expiry(datetime.fromisoformat(now.at(house.clock())), days)
         signed = sign_decision(house, decided(judged), key, decision, reason, until)

@@ -3,7 +3,7 @@
 The same command again finishes what a crash left: what is recorded is not recorded twice, and what is erased stays so.
 """
 
-import re
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,15 +25,20 @@ from governance.policy import ErasureRule, Policy
 from governance.registry import KINDS, Registry
 from tunegate.house import House
 from tunegate.keeping import known_backups
+from tunegate.planning import ITEM_FILES
 from tunegate.publishing import publish
 from tunegate.recording import append
+from tunegate.speaking import speaks_of
 from tunegate.tracing import Found, affected, find_row, find_subject
 from tunegate_core.errors import BadInput, NotFound
+from tunegate_core.records import Evidence
 
 
 def preview(house: House, row: str | None, subject: str | None) -> dict[str, Any]:
     """What `erase` would do: the rows with the beginning of their texts, and what would follow. Changes nothing."""
     found = _find(house, row, subject)
+    texts = _texts_of(house, subject) if subject else []
+    _verify_any(found, texts, subject)
     registry = Registry.from_events(house.existing_ledger.events(KINDS))
     return {
         "done": False,
@@ -42,6 +47,8 @@ def preview(house: House, row: str | None, subject: str | None) -> dict[str, Any
             {**entry, "fate": fate(entry["state"], _rule(house, entry["version"]))}
             for entry in affected(house, found, registry)
         ],
+        "request_texts": len(texts),
+        "in_evaluations": _in_evaluations(house, subject),
         "backups": [str(path) for path in known_backups(house)],
     }
 
@@ -51,6 +58,7 @@ def erase(house: House, row: str | None, subject: str | None, reason: str) -> di
     if not reason.strip():
         raise BadInput("an erasure needs a reason; found none")
     found, ledger = _find(house, row, subject), house.ledger
+    _verify_any(found, _texts_of(house, subject) if subject else [], subject)
     with ledger.write() as tx:
         candidates = _record(house, tx, found, reason)
     ledger.checkpoint()
@@ -60,12 +68,13 @@ def erase(house: House, row: str | None, subject: str | None, reason: str) -> di
         rows.setdefault(item.rows, []).append(item.row)
         if item.text is not None:
             house.rows.erase(item.rows, item.row)
-    texts = _erase_texts(house, subject) if subject else 0
+    texts = len(_texts_of(house, subject, erase=True)) if subject else 0
     return {
         "done": True,
         "rows": [{"row": item.name} for item in found],
         "candidates": candidates,
         "request_texts": texts,
+        "in_evaluations": _in_evaluations(house, subject),
         "backups": _erase_in_backups(house, rows),
     }
 
@@ -73,10 +82,12 @@ def erase(house: House, row: str | None, subject: str | None, reason: str) -> di
 def _find(house: House, row: str | None, subject: str | None) -> list[Found]:
     if (row is None) == (subject is None):
         raise BadInput("say which data: either --row SET#N or --subject WORDS")
-    found = find_row(house, row) if row is not None else find_subject(house, str(subject))
-    if not found:
-        raise NotFound(f"no row in the store speaks of '{subject}'; nothing was erased")
-    return found
+    return find_row(house, row) if row is not None else find_subject(house, str(subject))
+
+
+def _verify_any(found: Sequence[Found], texts: Sequence[str], subject: str | None) -> None:
+    if not found and not texts:
+        raise NotFound(f"no row in the store and no text of a request speaks of '{subject}'; nothing was erased")
 
 
 def _record(house: House, tx: Transaction, found: Sequence[Found], reason: str) -> list[dict[str, Any]]:
@@ -134,26 +145,43 @@ def _erase_in_backups(house: House, rows: Mapping[str, Sequence[int]]) -> list[d
     return told
 
 
-def _erase_texts(house: House, subject: str) -> int:
-    """Prompts, answers and comments in the request records in which the words stand; the records keep their hash."""
+def _in_evaluations(house: House, subject: str | None) -> list[str]:
+    """Evaluation items and answers to them that speak of a subject. Evidence stands on their bytes, so they stay."""
+    if subject is None:
+        return []
+    store, names = house.store, set[str]()
+    for event in house.existing_ledger.events(("planned", "examined")):
+        if event.kind == "planned":
+            tasks = json.loads(store.get(event.body["config"]))["eval"]["tasks"]
+            names |= {task[key] for task in tasks for key in ITEM_FILES if task.get(key) is not None}
+        else:
+            names |= {Evidence.parse(store.get(blob)).samples for blob in event.body["evidence"]}
+    speaks = speaks_of(subject)
+    lines = {name: store.get(name).decode("utf-8", "replace").splitlines() for name in names if store.has(name)}
+    return sorted(name for name, found in lines.items() if any(map(speaks, found)))
+
+
+def _texts_of(house: House, subject: str, erase: bool = False) -> list[str]:
+    """Prompts, answers and comments in the request records that speak of a subject, by their hashes, which the records
+    keep; with `erase` their texts go."""
     from sqlalchemy import delete, select, text
 
     from serving.tables import Tables, texts
 
     file = house.home / "serving" / "requests.sqlite"
     if not file.exists():
-        return 0
-    words = re.compile(r"(?<!\w)" + r"\s+".join(map(re.escape, subject.split())) + r"(?!\w)", re.IGNORECASE)
-    tables = Tables(file)
+        return []
+    speaks, tables = speaks_of(subject), Tables(file)
     try:
         with tables.writing() as connection:
             connection.execute(text("PRAGMA secure_delete = ON"))  # zeros, not free pages with the text in them
-            rows = connection.execute(select(texts.c.hash, texts.c.body)).all()
-            hit = [row.hash for row in rows if words.search(bytes(row.body).decode("utf-8", "replace"))]
-            for name in hit:
+            rows = connection.execute(select(texts.c.hash, texts.c.body))
+            hit = [str(row.hash) for row in rows if speaks(bytes(row.body).decode("utf-8", "replace"))]
+            for name in hit if erase else ():
                 connection.execute(delete(texts).where(texts.c.hash == name))
-        with tables.reading() as connection:
-            connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
+        if erase:
+            with tables.reading() as connection:
+                connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
     finally:
         tables.close()
-    return len(hit)
+    return hit

@@ -4,11 +4,11 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from tunegate import views
 from tunegate.arguments import AsJson, Version
 from tunegate.house import House
+from tunegate.views import escape
 
 verbs = typer.Typer()
 

@@ -8,15 +8,18 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tunegate import outside
 from tunegate.documenting import write_all
 from tunegate.house import House
-from tunegate.proving import export_adapter, prove
+from tunegate.proving import ended, export_adapter, prove
 from tunegate.recording import standing
 from tunegate.tracing import trace_release
 from tunegate_core.errors import StoreFault
 
 README = """\
 # {subject}
+
+When this was written it was {state}.
 
 | file | what it is |
 |---|---|
@@ -26,15 +29,18 @@ README = """\
 | `documents/` | model card, data sheet, evaluation report and the others, each value with its event |
 | `records/` | config, policy, evidence, verdict and the account of the training rows, named by their SHA-256 |
 | `trace.json` | which record made which |
+| `check.py` | the check of the bundle with public tools alone; it says which |
 
 Check it without access to the service:
 
-    tunegate verify-bundle bundle.json --key ledger.pub
+    tunegate verify-bundle bundle.json --key ledger.pub --adapter adapter
     model_signing verify key --public_key adapter.pub --signature adapter.sig adapter
     (cd records && sha256sum -c SHA256SUMS)
+    python check.py bundle.json ledger.pub adapter      # public tools only
 
-The digests in `bundle.json` are those of `records/`. The texts of training rows, answers and reasons are not here: they
-are personal, and can be erased where they lie.
+The digests in `bundle.json` are those of `records/`. `adapter.sig` shows that the folder is as it was written by who
+has the key `adapter.pub`, which no event names; that it is the adapter of this release, the first and the last line
+show. The texts of training rows, answers and reasons are not here: they are personal, and can be erased where they lie.
 """
 
 
@@ -46,11 +52,16 @@ def export_release(house: House, subject: str, out: Path) -> str:
         (out / "ledger.pub").write_bytes(house.public_key)
         write_all(house, subject, "html", out / "documents")
         (out / "trace.json").write_text(json.dumps(trace_release(house, subject), indent=2) + "\n", encoding="utf-8")
-        (out / "README.md").write_text(README.format(subject=subject), encoding="utf-8")
+        (out / "README.md").write_text(
+            README.format(subject=subject, state=type(standing(house, subject).state).__name__.lower()),
+            encoding="utf-8",
+        )
+        (out / "check.py").write_bytes(Path(outside.__file__).with_name("check.py").read_bytes())
         _records(house, subject, out / "records")
     except OSError as error:
         raise StoreFault(f"can't write {out}: {error.strerror}; free space, or choose another place") from error
-    return f"{told}\nand all that its events name beside it; {out / 'README.md'} says what is what"
+    told = f"{told}\nand all that its events name beside it; {out / 'README.md'} says what is what"
+    return told + ended(standing(house, subject))
 
 
 def _records(house: House, subject: str, folder: Path) -> None:

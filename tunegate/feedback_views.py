@@ -3,8 +3,9 @@
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+
+from tunegate.views import escape
 
 STANDING = {"agrees": "green", "like chance": "red", "too little to tell": "yellow"}
 

@@ -131,9 +131,10 @@ class House:
 
     @property
     def has_ledger(self) -> bool:
-        """Whether there is something to read; a database server is asked, a file is looked for."""
+        """Whether there is something to read; a file is looked for, and what is not named plainly is asked."""
         file = self.database.removeprefix("sqlite:///")
-        return file == self.database or Path(file).exists()
+        is_plain = file != self.database and "?" not in file and not file.startswith("file:")
+        return not is_plain or Path(file).exists()
 
     @property
     def existing_ledger(self) -> "Ledger":

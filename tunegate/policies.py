@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from governance.apart import verify_other
 from governance.backtest import Backtest, Past, called, retry
 from governance.ledger import Event
+from governance.people import PEOPLE_EVENTS, People
 from governance.policies import APPROVED, POLICY_EVENTS, PROPOSED, Policies, Proposal
 from governance.policy import Policy, load_policy
 from governance.registry import KINDS
@@ -51,6 +53,8 @@ def approve(house: House, name: str, person: str, reason: str) -> str:
     with signing_now(house, person, "approve-policy", name) as (tx, key):
         known = Policies.from_events(tx.events(POLICY_EVENTS))
         said = known.proposal(name)
+        people = People.from_events(tx.events(PEOPLE_EVENTS))
+        verify_other(people, key.key_id, said.proposer, f"'{said.name}' was proposed")
         signed = sign_decision(house, said, key, "approve", reason)
         body = {"policy": said.policy, **signed.model_dump(mode="json")}
         known.follow(tx.append(APPROVED, body, subject=said.name, actor=key.key_id))

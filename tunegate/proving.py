@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,20 @@ from governance.ledger.bundling import make_bundle
 from governance.people import PEOPLE_EVENTS, USER_ADDED
 from governance.policies import POLICY_EVENTS
 from governance.routing import FOLLOWING
-from tunegate.entitling import Entitled
+from tunegate.entitling import Entitled, disagreement
 from tunegate.feedback import RECORDED
 from tunegate.house import House
 from tunegate.planning import ITEM_FILES
-from tunegate.recording import standing
+from tunegate.recording import Standing, standing
 from tunegate.witnessing import cosigned
-from tunegate_core.errors import BadInput, NotFound, TunegateError
-from tunegate_core.proof.bundle import verify_bundle
+from tunegate_core.errors import BadInput, IntegrityError, NotFound, TunegateError
+from tunegate_core.proof.bundle import Bundle, verify_bundle
 from tunegate_core.records import Evidence
+from tunegate_core.store import Tree, hash_file
 
 DECISIONS = (RECORDED, "approval", "revoked", ERASED, *KEY_EVENTS, *PEOPLE_EVENTS, *POLICY_EVENTS, *FOLLOWING)
 NAMING = (KEY_CREATED, USER_ADDED)  # a name somebody gave; a policy's name is no such text
+CLOCKS_DIFFER = timedelta(minutes=5)
 AGAIN = "it was not finished, or an old copy came back; 'tunegate erase' of the same row ends it"
 Checks = Iterator[tuple[str, Callable[[], object]]]
 
@@ -38,12 +41,18 @@ def verify(house: House, key: Path | None, witnessed: Sequence[Path] = ()) -> di
     public = key.read_bytes() if key else house.public_key
     notes = [*cosigned(house), *(path.read_text(encoding="utf-8") for path in witnessed)]
     checked: set[str] = set()
-    erasures, entitled, gone = Erasures(), Entitled(), dict[str, set[int]]()
+    erasures, entitled, gone, times = Erasures(), Entitled(), dict[str, set[int]](), Times()
 
     def blobs_of(event: Event) -> Iterable[Problem]:
         where = f"event {event.seq} ({event.kind} {event.subject or ''})".replace(" )", ")")
         erasures.take(event, event.seq)
+        times.take(event)
         yield from entitled.look(event)
+        try:
+            said = list(disagreement(house, event, entitled.state(event.subject)))
+        except TunegateError:
+            said = []  # told below
+        yield from (Problem(where=where, what=what, first=event.seq, last=event.seq) for what in said)
         for name, check in _named_by(house, event):
             if name in checked:
                 continue
@@ -58,9 +67,31 @@ def verify(house: House, key: Path | None, witnessed: Sequence[Path] = ()) -> di
     report = ledger.verify([public], blobs_of, notes).model_dump(mode="json")
     back, lost = _compare(erasures, gone)
     report["problems"] += [problem.model_dump(mode="json") for problem in back]
-    report["notes"] += lost
+    report["notes"] += lost + times.notes()
     erased = sum(len(rows) for rows in gone.values())
     return {**report, "ok": report["ok"] and not back, "stored_files": len(checked), "erased_rows": erased}
+
+
+class Times:
+    """Where the clock that events tell went back, beyond what the clocks of several machines differ."""
+
+    def __init__(self) -> None:
+        self._latest: datetime | None = None
+        self._back: list[int] = []
+
+    def take(self, event: Event) -> None:
+        """Go on with one event."""
+        at = datetime.fromisoformat(event.at)
+        if self._latest is not None and at < self._latest - CLOCKS_DIFFER:
+            self._back.append(event.seq)
+        self._latest = at if self._latest is None else max(at, self._latest)
+
+    def notes(self) -> list[str]:
+        """One sentence, if there is anything to say."""
+        if not self._back:
+            return []
+        found = ", ".join(map(str, self._back[:5])) + (", ..." if len(self._back) > 5 else "")
+        return [f"{len(self._back)} events tell a time long before an earlier event's ({found}): a clock was set back"]
 
 
 def _compare(erasures: Erasures, gone: Mapping[str, set[int]]) -> tuple[list[Problem], list[str]]:
@@ -85,15 +116,37 @@ def prove(house: House, subject: str, out: Path) -> str:
     events = now.events[: kinds.index("released") + 1]
     envelope = house.store.get(now.body("released")["statement"])
     out.write_bytes(make_bundle(house.proving_ledger, envelope, house.store.get(now.adapter.tree), events))
-    return f"wrote {out}; check it with: tunegate verify-bundle {out} --key PUB (from 'tunegate keys export')"
+    told = f"wrote {out}; check it with: tunegate verify-bundle {out} --key PUB (from 'tunegate keys export')"
+    return told + ended(now)
 
 
-def check_bundle(bundle: Path, key: Path) -> dict[str, Any]:
-    """What a bundle proves by itself."""
+def ended(now: Standing) -> str:
+    """What must be said of a release that ended since: its bundle shows how it was released, and nothing after that."""
+    state = type(now.state).__name__.lower()
+    return "" if state == "released" else f"\nnote: {now.subject} is {state} now, which its bundle does not show"
+
+
+def check_bundle(bundle: Path, key: Path, adapter: Path | None = None) -> dict[str, Any]:
+    """What a bundle proves by itself, and that the folder `adapter` is what it proves."""
     for path in (bundle, key):
         if not path.is_file():
             raise NotFound(f"there is no file {path}")
-    return verify_bundle(bundle.read_bytes(), key.read_bytes()).model_dump(mode="json")
+    data = bundle.read_bytes()
+    found = verify_bundle(data, key.read_bytes()).model_dump(mode="json")
+    if adapter is not None:
+        _verify_folder(adapter, Tree.parse(Bundle.parse(data).manifest.encode()))
+    return found
+
+
+def _verify_folder(folder: Path, manifest: Tree) -> None:
+    """Raises IntegrityError unless the folder holds the files of a manifest, and no other."""
+    expected = {file.path: file.sha256 for file in manifest.files}
+    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if not path.is_dir()}
+    if odd := sorted(found.keys() ^ expected.keys()):
+        raise IntegrityError(f"{folder} is not the adapter that the bundle proves: {odd[0]} is in one of the two only")
+    changed = [name for name, path in sorted(found.items()) if path.is_symlink() or hash_file(path) != expected[name]]
+    if changed:
+        raise IntegrityError(f"{folder} is not the adapter that the bundle proves: {', '.join(changed)} was changed")
 
 
 def export_adapter(house: House, subject: str, out: Path) -> str:

@@ -1,12 +1,12 @@
 """The verbs that answer requests."""
 
 import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tunegate import views
+from tunegate.arguments import EndpointFile
 from tunegate.house import House
 from tunegate.progress import watched
 from tunegate_core.config.endpoint import Endpoint, load_endpoint
@@ -17,9 +17,6 @@ verbs = typer.Typer()
 
 Port = Annotated[int, typer.Option(help="Where it listens.")]
 Host = Annotated[str, typer.Option(help="The address it listens at; this machine only, when not given.")]
-EndpointFile = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="Engine, scale, rates and records (YAML).")
-]
 
 
 @verbs.command()

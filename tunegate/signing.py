@@ -56,7 +56,7 @@ def sign_decision(
         approver=key.key_id,
         public_key=key.public_pem.decode(),
         decision=decision,
-        reason=house.rows.put([reason]),
+        reason=house.rows.put([reason], anew=True),  # the same words twice are two decisions
         expires=expires,
         signature="",
     )

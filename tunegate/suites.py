@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from tunegate.views import escape
 from tunegate_core import registry
 from tunegate_core.errors import BadInput
 

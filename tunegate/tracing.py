@@ -13,11 +13,11 @@ from governance.erasure import ERASURE_EVENTS, Erasures, learnt
 from governance.registry import KINDS, Registry
 from tunegate.house import House
 from tunegate.recording import standing
+from tunegate.speaking import hint, speaks_of
 from tunegate_core.errors import BadInput, NotFound
 from tunegate_core.rows import COMMITMENT
 
 ROW = re.compile(rf"({COMMITMENT.pattern})#([0-9]+)")
-WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
@@ -48,16 +48,12 @@ def find_row(house: House, name: str) -> list[Found]:
     text = texts[number]
     if text is None:
         return [Found(commitment, number, None)]
-    return [Found(*match) for match in house.rows.search(_hint(text), text.__eq__)]
+    return [Found(*match) for match in house.rows.search(hint(text), text.__eq__)]
 
 
 def find_subject(house: House, subject: str) -> list[Found]:
     """Every row in the store in which these words stand, whatever their case. Raises BadInput for too few letters."""
-    words = " ".join(subject.split())
-    if len(re.sub(r"\W", "", words)) < 3:
-        raise BadInput(f"'{subject}' is too short to tell a person by; expected at least three letters or digits")
-    pattern = re.compile(r"(?<!\w)" + r"\s+".join(map(re.escape, words.split())) + r"(?!\w)", re.IGNORECASE)
-    return [Found(*match) for match in house.rows.search(_hint(words), lambda text: pattern.search(text) is not None)]
+    return [Found(*match) for match in house.rows.search(hint(subject), speaks_of(subject))]
 
 
 def affected(house: House, found: Sequence[Found], registry: Registry) -> list[dict[str, Any]]:
@@ -171,8 +167,3 @@ def _entry(registry: Registry, subject: str, rows: list[str], through: str | Non
         "rows": rows,
         "through": through,
     }
-
-
-def _hint(text: str) -> str:
-    """The longest word, to look for before anything is taken apart: no quoting changes it."""
-    return max(WORD.findall(text), key=len, default="")

@@ -2,16 +2,24 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
 
+from rich import markup
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 COLOURS = {"PASS": "green", "FAIL": "red", "UNDECIDED": "yellow"}
+STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # but tabs and newlines
 LOG_WIDTH = 150  # of what is no terminal and says nothing of its own width
+
+
+def escape(text: str) -> str:
+    """Text that people or files gave, as text: no markup of ours, and nothing that moves the cursor, colours what
+    follows or turns the reading direction of a terminal."""
+    return markup.escape(STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def console() -> Console:
@@ -54,13 +62,13 @@ def overview(out: Console, value: dict[str, Any]) -> None:
         )  # fmt: skip
     out.print(table if value["candidates"] else "nothing is recorded yet")
     for route in value["routing"]:
-        out.print(f"route [bold]{route['alias']}[/] -> {route['champion']}{_beside(route)}")
+        out.print(f"route [bold]{route['alias']}[/] -> {route['champion'] or 'nothing'}{_beside(route)}")
 
 
 def routes(out: Console, value: dict[str, Any]) -> None:
     """What each route points to, then how it was changed."""
     for route in value["routes"]:
-        out.print(f"[bold]{route['alias']}[/] -> {route['champion']}{_beside(route)}")
+        out.print(f"[bold]{route['alias']}[/] -> {route['champion'] or 'nothing'}{_beside(route)}")
         if route["before"]:
             out.print(f"  before: {', '.join(reversed(route['before']))}")
         if route["watched"]:
@@ -314,6 +322,10 @@ def erasure(out: Console, value: dict[str, Any]) -> None:
     for row in value["rows"]:
         out.print(escape(f"{row['row']}  {row.get('text', 'erased')}"))
     _affected(out, value["candidates"])
+    if value["request_texts"]:
+        out.print(f"{value['request_texts']} texts of requests")
+    for blob in value["in_evaluations"]:
+        out.print(f"{blob}: an evaluation's items or answers speak of it too; that is not erased")
     for backup in value["backups"]:
         out.print(escape(f"backup {backup['archive']}: {backup['found']}" if value["done"] else f"backup {backup}"))
     if not value["done"]:
@@ -353,6 +365,9 @@ def garbage(out: Console, value: dict[str, Any]) -> None:
     """What the store holds beyond the ledger's needs."""
     verb = "deleted" if value["deleted"] else "can be deleted with --delete"
     out.print(f"{len(value['blobs'])} files, {value['bytes'] / 2**20:.1f} MiB, {verb}")
+    if value["request_texts"] or value["request_rows"]:
+        kept = f"{value['request_texts']} texts and {value['request_rows']} rows of requests"
+        out.print(f"{kept} were kept for their time, {verb}")
 
 
 def doctor(out: Console, value: dict[str, Any]) -> None:

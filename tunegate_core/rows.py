@@ -11,6 +11,7 @@ continued run knows its own data.
 import json
 import re
 import secrets
+import unicodedata
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
@@ -31,10 +32,10 @@ class Rows:
         self._fs, root = open_place(store_url)
         self._root = root + "/rows"
 
-    def put(self, texts: Sequence[str]) -> str:
-        """Commit to texts in order; return the root as `rows:<64 hex>`."""
+    def put(self, texts: Sequence[str], anew: bool = False) -> str:
+        """Commit to texts in order; return the root as `rows:<64 hex>`. `anew`: another one, though they are known."""
         index = f"{self._root}/index/{digest(canonical_json(list(texts))).removeprefix('sha256:')}"
-        if self._fs.exists(index):
+        if not anew and self._fs.exists(index):
             known = str(self._fs.cat_file(index).decode())
             if self._fs.exists(self._path(known)) and list(self.get(known)) == list(texts):
                 return known
@@ -62,11 +63,10 @@ class Rows:
                 self._fs.rm_file(index)
 
     def search(self, hint: str, matches: Callable[[str], bool]) -> Iterator[tuple[str, int, str]]:
-        """Every row that matches, as (commitment, row, text), in every set. `hint`: letters and digits, whatever their
-        case, that a match is sure to hold; sets without them are not taken apart."""
-        wanted = hint.casefold()
+        """Every row that matches, as (commitment, row, text), in every set. `hint`: letters and digits that the `plain`
+        form of a match is sure to hold; sets without them are not taken apart."""
         for commitment in sorted(self.commitments()):
-            if wanted not in self._fs.cat_file(self._path(commitment)).decode("utf-8", "replace").casefold():
+            if hint not in plain(self._fs.cat_file(self._path(commitment)).decode("utf-8", "replace")):
                 continue
             for row, text in enumerate(self.get(commitment)):
                 if text is not None and matches(text):
@@ -104,6 +104,11 @@ class Rows:
                     self._fs.rm_file(draft)
         except OSError as error:
             raise StoreFault(f"can't write rows to the store: {error}") from error
+
+
+def plain(text: str) -> str:
+    """The form in which texts are compared: NFKC, case folded, so that a letter is the same with its accent apart."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
 def without(data: bytes, rows: Collection[int]) -> bytes:

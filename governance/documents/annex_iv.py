@@ -45,7 +45,7 @@ PLUGIN = Form(
                     together(identity.dates, identity.base, identity.base_licence)),
                 Ask("2b-choices", "Design choices: the settings", together(identity.adapter, training.settings)),
                 Ask("2b-reasons", "Why these choices were made, for whom, and what was traded off"),
-                Ask("2c-architecture", "How components build on each other", identity.adapter),
+                Ask("2c-architecture", "How components build on each other", identity.built_on),
                 Ask("2c-resources", "Computing used to develop, train and test", together(training.hardware,
                     training.run)),
                 Ask("2d-data", "Training data: origin, amount, cleaning",

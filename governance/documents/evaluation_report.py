@@ -35,7 +35,7 @@ PLUGIN = Form(
                 Ask("robustness", "Do the answers stand when a question is put otherwise?", evidence.robustness,
                     "No task asks in another form what a second task asks as it is."),
                 Ask("overlap", "Did training see the items?", evidence.overlap,
-                    "The training rows were not looked through for the items."),
+                    "No evidence tells it item by item; rows that share a long run of words are counted below."),
                 Ask("lost", "What could not be measured?", evidence.lost),
                 Ask("power", "What could these items show at all?", evidence.power),
             ),

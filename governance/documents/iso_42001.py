@@ -79,7 +79,6 @@ ANSWERS: dict[str, Answer] = {
     "A.6.2.4": together(evidence.outcome, evidence.checks),
     "A.6.2.5": identity.released,
     "A.6.2.6": identity.places,
-    "A.6.2.7": identity.released,
     "A.6.2.8": decisions.log,
     "A.7.2": together(data.source, data.form),
     "A.7.4": together(data.counts, data.splits, evidence.overlap),

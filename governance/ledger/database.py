@@ -8,7 +8,6 @@ the database leaves here as a StoreFault that says what to do.
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,10 +116,15 @@ def _parse(url: str) -> URL:
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
-    connection.text_factory = partial(str, encoding="utf-8", errors="replace")  # damaged text is read, and reported
+    connection.text_factory = _lenient
     if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         _switch_to_wal(connection)
     connection.execute("PRAGMA synchronous=FULL")
+
+
+def _lenient(data: bytes) -> str:
+    """Damaged text is read, and reported. Runs for every text of every row."""
+    return data.decode("utf-8", "replace")
 
 
 def _switch_to_wal(connection: Any) -> None:

@@ -66,6 +66,7 @@ class Ledger:
             tx = Transaction(connection, read_head(connection, self._known), self._clock, actor)
             yield tx
             tx.flush()
+            tx.verify_kept()
         self._known = tx.head()
 
     def append(

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Select, select
 
 from governance.ledger.event import Event, format_time, new_event, verified_event
 from governance.ledger.hashes import Head, grow
-from governance.ledger.schema import BY_KEY, INSERT, events, in_dialect
+from governance.ledger.schema import BY_KEY, INSERT, LAST_ROW, events, in_dialect
 from tunegate_core.canonical import canonical_json
 from tunegate_core.errors import BadInput, IntegrityError
 from tunegate_core.ports import Clock
@@ -84,6 +84,16 @@ class Transaction:
             self._connection.exec_driver_sql(in_dialect(INSERT, self._connection.dialect.paramstyle), self._pending)
             self._pending = []
             self._pending_keys = {}
+
+    def verify_kept(self) -> None:
+        """Raises IntegrityError unless the table now ends with the last event: a trigger may drop or add rows."""
+        last = self._connection.exec_driver_sql(LAST_ROW).first()
+        found = (0, None) if last is None else (last[0] + 1, last[1])
+        if found != (self._size, self._last_leaf):
+            raise IntegrityError(
+                f"the database did not keep what was recorded: it has {found[0]} events, expected {self._size}; "
+                "nothing was recorded; 'tunegate ledger verify' looks for triggers"
+            )
 
     def _put(self, event: Event, data: bytes) -> None:
         leaf = leaf_hash(data)

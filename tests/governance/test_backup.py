@@ -1,5 +1,6 @@
 """Backup and restore: a round trip that verifies, and archives that must not be put in place."""
 
+import gzip
 import io
 import shutil
 import sqlite3
@@ -13,7 +14,7 @@ import pytest
 from governance.backup import backup, restore
 from governance.keys import load_or_create
 from governance.ledger import Event, Ledger
-from tunegate_core.errors import BadInput, IntegrityError, NotFound
+from tunegate_core.errors import BadInput, IntegrityError, NotFound, StoreFault
 from tunegate_core.rows import Rows
 from tunegate_core.store import Store
 
@@ -207,6 +208,20 @@ def test_links_are_refused(archive: Path, tmp_path: Path) -> None:
         bad.addfile(entry)
     with pytest.raises(IntegrityError, match="which no backup holds"):
         restore(tmp_path / "bad.tar.gz", tmp_path / "copy")
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "error"), [(tarfile.REGTYPE, 2**60, StoreFault), (tarfile.GNUTYPE_SPARSE, 0, IntegrityError)]
+)
+def test_what_unfolds_without_end_is_refused_before_it_does(
+    tmp_path: Path, kind: bytes, size: int, error: type[Exception]
+) -> None:
+    entry = tarfile.TarInfo("store/ab")
+    entry.size, entry.type = size, kind
+    (tmp_path / "bad.tar.gz").write_bytes(gzip.compress(entry.tobuf(tarfile.GNU_FORMAT) + b"\0" * 1024))
+    with pytest.raises(error, match=r"unfolds to more|which no backup holds"):
+        restore(tmp_path / "bad.tar.gz", tmp_path / "copy")
+    assert list((tmp_path / "copy").iterdir()) == []
 
 
 def test_no_archive_and_no_archive_at_all(archive: Path, tmp_path: Path) -> None:

@@ -72,12 +72,12 @@ class Person:
 STARTER, REVIEWER, SECOND = Person(), Person(), Person()
 
 
-def planned(required: int = 1, source: str | None = None, four_eyes: bool = True) -> Happened:
+def planned(required: int = 1, source: str | None = None, four_eyes: bool = True, days: int | None = None) -> Happened:
     body = {
         "name": "bot", "version": 1, "route": "bot", "run": DIGEST, "starter": STARTER.id, "config": DIGEST,
         "base": BASE, "data": None, "policy": DIGEST, "margins": {"a": 0.1}, "items": {"t": {"digest": DIGEST}},
-        "champion": None, "approvals": ApprovalRule(required=required, four_eyes=four_eyes).model_dump(),
-        "source_adapter": source, "attempt": 1,
+        "champion": None, "source_adapter": source, "attempt": 1,
+        "approvals": ApprovalRule(required=required, four_eyes=four_eyes, expires_days=days).model_dump(),
     }  # fmt: skip
     return Happened("planned", body)
 
@@ -203,7 +203,7 @@ def test_two_people_means_two_other_people() -> None:
     first, second = (Happened("approval", person.decides(state)) for person in (REVIEWER, SECOND))
     with pytest.raises(TunegateError, match="asks for 2"):
         replay([*story, first, APPROVED])
-    with pytest.raises(TunegateError, match="approved bot@1 already"):
+    with pytest.raises(TunegateError, match="recorded before"):
         replay([*story, first, first])
     with pytest.raises(TunegateError, match="another person"):
         replay([*story, Happened("approval", STARTER.decides(state))])

@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, func, inspect, select, update
+from sqlalchemy import text as sql
 
 from serving import records as records_module
 from serving import sealing
 from serving.quota import Amount
 from serving.records import Records, keep
-from serving.sealing import Retention, Sealer, erase, forget, record, seal, verify
+from serving.sealing import Overdue, Retention, Sealer, erase, forget, overdue, record, seal, verify
 from serving.tables import Tables, feedback, metadata, requests, texts
 from tests.serving.conftest import wait_until
 from tunegate_core.canonical import canonical_json
@@ -77,6 +78,43 @@ def test_migrations_leave_what_the_code_expects(tables: Tables, tmp_path: Path) 
         assert indexes[0] == indexes[1]
     fresh.dispose()
     migrated.dispose()
+
+
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003"])
+def test_records_of_an_older_form_are_migrated_with_what_is_in_them(tmp_path: Path, revision: str) -> None:
+    """A request, what was said about it and a sealed batch, as that form had them: all is there and verifies."""
+    from alembic import command
+    from alembic.config import Config
+
+    config, old = Config(), tmp_path / "old.sqlite"
+    config.set_main_option("script_location", str(Path(sealing.__file__).parent / "migrations"))
+    engine = create_engine(f"sqlite:///{old}")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+        asked = {**row(1), "seq": 1}
+        said = {"seq": 1, "request": "r1", "at": 2, "key_id": "k", "thumb": -1, "rating": None, "text": "h1"}
+        root = tree_root([leaf_hash(canonical_json(one)) for one in (asked, said)]).hex()
+        batch = {"number": 1, "requests": 1, "feedback": 1, "rows": 2, "root": root, "at": 3, "recorded": True}
+        text = {"hash": "h1", "at": 2, "body": b"{}"}
+        for table, values in (
+            ("requests", asked),
+            ("feedback", said),
+            ("batches", {**batch, "kept": True}),
+            ("texts", text),
+        ):
+            names = ", ".join(values)
+            marks = ", ".join(f":{name}" for name in values)
+            connection.execute(sql(f"INSERT INTO {table} ({names}) VALUES ({marks})"), values)
+    engine.dispose()
+    opened = Tables(old)
+    assert verify(opened) == {1: root}
+    assert (count(opened), count(opened, feedback), count(opened, texts)) == (1, 1, 1)
+    with opened.writing() as connection:
+        connection.execute(update(requests).values(status=500))
+    with pytest.raises(IntegrityError, match="batch 1"):
+        verify(opened)
+    opened.close()
 
 
 def test_rows_are_written_beside_and_counted(tables: Tables, records: Records) -> None:
@@ -206,6 +244,14 @@ def test_a_ledger_that_is_away_gets_its_digests_later(tables: Tables, records: R
     assert [event["batch"] for event in events] == [1, 2]
 
 
+def nobody(kind: str, body: dict[str, Any]) -> None:
+    raise AssertionError(f"nothing to record, but {kind} {body}")
+
+
+def away(kind: str, body: dict[str, Any]) -> None:
+    raise StoreFault("the ledger is away")
+
+
 def test_texts_are_kept_apart_and_forgotten(tables: Tables, records: Records) -> None:
     now = time.time_ns() // 1_000_000
     for number, at in ((1, now - 40 * DAY), (2, now)):
@@ -215,7 +261,7 @@ def test_texts_are_kept_apart_and_forgotten(tables: Tables, records: Records) ->
         records.put(row(number, at=at, text=text.hash), text)
     wait_until(lambda: count(tables, texts) == 2)
     seal(tables)
-    forget(tables, Retention(text_days=30), now)
+    forget(tables, nobody, Retention(text_days=30), now)
     assert (count(tables, texts), count(tables)) == (1, 2)
     assert erase(tables, "r2") == 1
     assert count(tables, texts) == 0
@@ -233,11 +279,18 @@ def test_rows_leave_by_whole_batches_once_recorded(tables: Tables, records: Reco
     records.attach({"request": "r1", "at": 1, "key_id": "k", "thumb": -1, "rating": 2, "text": None}, None)
     seal(tables)
     later = time.time_ns() // 1_000_000 + 400 * DAY
-    forget(tables, Retention(), later)
+    assert forget(tables, nobody, Retention(), later).batch is None
     assert count(tables) == 1
     record(tables, lambda kind, body: None)
-    forget(tables, Retention(), later)
+    assert overdue(tables, Retention(), later) == Overdue(texts=0, batch=1, rows=2)
+    with pytest.raises(StoreFault):
+        forget(tables, away, Retention(), later)
+    assert count(tables) == 1  # nothing goes that the ledger was not told of
+    told: list[tuple[str, dict[str, Any]]] = []
+    forget(tables, lambda kind, body: told.append((kind, body)), Retention(), later)
+    assert told == [("requests-forgotten", {"batch": 1, "rows": 2})]
     assert (count(tables), count(tables, feedback)) == (0, 0)
+    assert forget(tables, nobody, Retention(), later) == Overdue(texts=0, batch=None, rows=0)
     assert verify(tables) == {}
     records.put(row(2))
     wait_until(lambda: count(tables) == 1)

@@ -129,7 +129,8 @@ class Told:
         planned = Planned(
             name=name, version=version, route=name, run=f"run-{name}-{version}", starter="0" * 16,
             config=store.put_json({"eval": {"tasks": [], "batch_size": 1}, "serving": self.serving}), base=self.base,
-            data=None, policy=store.put(POLICY.canonical()), margins=POLICY.margins(),
+            data=None, policy=store.put(POLICY.model_copy(update={"approvals": rule}).canonical()),
+            margins=POLICY.margins(),
             approvals=rule,
             items=items, champion=champion, source_adapter="elsewhere@1", attempt=version,
         )  # fmt: skip

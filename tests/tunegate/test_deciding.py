@@ -250,7 +250,7 @@ def test_a_decision_put_in_past_the_check_is_found(told: Any, house: House) -> N
     from governance.lifecycle import decided
     from tunegate.signing import sign_decision
 
-    told.judge(told.plan(1, approvals=2), GAIN)
+    told.judge(told.plan(1, approvals=ApprovalRule(required=2, expires_days=None)), GAIN)
     users.add(house, "ann", ["admin"])
     users.add(house, "sam", ["trainer"])
     judged = standing(house, "bot@1").state

@@ -276,3 +276,52 @@ def test_the_verbs(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     row = house.ledger.events("erased")[0].body["rows"][0]
     told = run("trace", "--row", f"{row['rows']}#{row['row']}").output
     assert "erased" in told and "answers on: no route" in told
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"text":"Dear\\nJane Doe"}', '{"text":"\\tJane\\nDoe,"}', '{"text":"it is \\"Jane Doe\\""}', "JANE  DOE",
+        '{"messages":[{"content":"by Jane Doe","role":"user"}]}', '{"Jane Doe":1}',
+    ],
+)  # fmt: skip
+def test_a_subject_is_found_however_it_is_written(told: Any, text: str) -> None:
+    commitment = told.house.rows.put([text])
+    assert [(item.rows, item.row) for item in tracing.find_subject(told.house, "Jane Doe")] == [(commitment, 0)]
+    assert tracing.find_subject(told.house, "ane Doe") == []
+
+
+def test_a_letter_with_its_accent_apart_is_the_same_letter(told: Any) -> None:
+    told.house.rows.put(["Jose\u0301 Mu\u0308ller", "JOS\u00c9 M\u00dcLLER", "Jose Muller"])
+    assert sorted(item.row for item in tracing.find_subject(told.house, "Jos\u00e9 M\u00fcller")) == [0, 1]
+
+
+def test_what_erasing_does_not_reach_is_told(told: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers to evaluation items are what evidence stands on; they stay, and who erases hears of it."""
+    samples = told.house.store.put_json([{"answer": "I am Jane Doe"}])
+    made = told.evidence
+    monkeypatch.setattr(told, "evidence", lambda *given: made(*given).model_copy(update={"samples": samples}))
+    learn(told, 1, [JANE])
+    assert erasing.preview(told.house, None, "Jane Doe")["in_evaluations"] == [samples]
+    assert erasing.erase(told.house, None, "Jane Doe", "asked")["in_evaluations"] == [samples]
+    assert verify(told.house, None)["ok"]
+
+
+def test_a_subject_who_is_in_no_row_is_erased_from_requests(told: Any) -> None:
+    from sqlalchemy import insert
+
+    from serving.tables import Tables, texts
+
+    house = told.house
+    learn(told, 1, [OTHER])
+    with pytest.raises(NotFound, match="nothing was erased"):
+        erasing.erase(house, None, "Jane Doe", "asked")
+    tables = Tables(house.home / "serving" / "requests.sqlite")
+    with tables.writing() as connection:
+        connection.execute(insert(texts), {"hash": "h", "at": 0, "body": b'{"prompt":"Hi,\\nJane Doe here"}'})
+    tables.close()
+    assert erasing.preview(house, None, "Jane Doe")["request_texts"] == 1
+    done = erasing.erase(house, None, "Jane Doe", "asked")
+    assert (done["request_texts"], done["rows"], done["candidates"]) == (1, [], [])
+    with pytest.raises(NotFound):
+        erasing.preview(house, None, "Jane Doe")

@@ -1,13 +1,16 @@
 """A stranger's check of a bundle: public tools and public specifications, and nothing of this repository.
 
 DSSE by securesystemslib, the in-toto statement by in-toto's own package; the C2SP signed note, the RFC 6962 leaf and
-the inclusion path by a few lines written from those texts over `cryptography` and `hashlib`. The adapter's own
-signature is checked by the model-signing tool in test_proving.py.
+the inclusion path by sigstore, which checks its own logs so, and once more by a few lines written from those texts over
+`cryptography` and `hashlib`. The adapter's own signature is checked by the model-signing tool in test_proving.py.
 """
 
 import base64
 import hashlib
 import json
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,8 +25,10 @@ from in_toto_attestation.v1.statement import Statement
 from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer import SSlibKey
+from sigstore.errors import VerificationError as SigstoreError
 
 from tunegate.house import House
+from tunegate.outside import check
 from tunegate.proving import prove
 
 Proof = tuple[dict[str, Any], Ed25519PublicKey]
@@ -111,3 +116,44 @@ def root_of(leaf: bytes, index: int, size: int, path: list[bytes]) -> bytes:
         at, last = at >> 1, last >> 1
     assert last == 0
     return found
+
+
+def test_the_check_that_goes_with_an_export_runs_alone(told_home: Path, proof: Proof, tmp_path: Path) -> None:
+    """`python -I`: nothing of this repository can be imported by it."""
+    house = House(told_home, f"sqlite:///{told_home / 'ledger.sqlite'}")
+    (tmp_path / "ledger.pub").write_bytes(house.public_key)
+    (sealed,) = house.ledger.events("sealed", "bot@1")
+    adapter = house.store.materialise(sealed.body["adapter"]["tree"], tmp_path / "a")
+    script = Path(check.__file__)
+    (tmp_path / "alone.py").write_bytes(script.read_bytes())
+    run = [sys.executable, "-I", "alone.py", "bundle.json", "ledger.pub", str(adapter)]
+    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "is that adapter" in done.stdout
+    assert "tunegate" not in re.findall(r"^(?:import|from) (\w+)", script.read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("part", "old", "new"),
+    [
+        ("checkpoint", "\n", "\u00a0\n"), ("statement", '"payload":"e', '"payload":"f'),
+        ("manifest", '"size":', '"size":1'),
+        ("events", "bot", "bob"), ("events", "PASS", "FAIL"), ("events", "released", "relaesed"),
+    ],
+)  # fmt: skip
+def test_the_check_that_goes_with_an_export_finds_a_change(
+    told_home: Path, proof: Proof, tmp_path: Path, part: str, old: str, new: str
+) -> None:
+    bundle, _ = proof
+    if part == "events":
+        changed = [{**event, "event": event["event"].replace(old, new)} for event in bundle["events"]]
+        assert changed != bundle["events"]
+        bundle["events"] = changed
+    else:
+        assert old in bundle[part]
+        bundle[part] = bundle[part].replace(old, new, 1)
+    (tmp_path / "changed.json").write_text(json.dumps(bundle))
+    public = House(told_home, f"sqlite:///{told_home / 'ledger.sqlite'}").public_key
+    (tmp_path / "ledger.pub").write_bytes(public)
+    with pytest.raises((SystemExit, InvalidSignature, VerificationError, SigstoreError)):
+        check.main(str(tmp_path / "changed.json"), str(tmp_path / "ledger.pub"))

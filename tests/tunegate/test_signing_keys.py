@@ -200,15 +200,16 @@ def test_what_it_signed_before_stands_and_a_new_key_can_be_made(house: House) ->
 
 
 def test_a_signature_after_the_end_is_found_in_the_ledger(house: House) -> None:
-    from governance.lifecycle import Judged, decided
+    from governance.lifecycle import Judged, decided, expiry
     from tunegate.recording import standing
     from tunegate.signing import sign_decision
 
     key = house.person_key("rita")
     signing_keys.revoke(house, "rita")
+    until = expiry(house.clock(), 30)
     judged = standing(house, "bot@4").state
     assert isinstance(judged, Judged)
-    signed = sign_decision(house, decided(judged), key, "approve", "late")
+    signed = sign_decision(house, decided(judged), key, "approve", "late", until)
     house.ledger.append("approval", signed.model_dump(mode="json"), subject="bot@4", key="late")
     (problem,) = verify(house, None)["problems"]
     assert "counts no more since" in problem["what"]

@@ -1,7 +1,7 @@
 """A person's signed approval, checked by the records of the candidate it speaks of and nothing else."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
 from tunegate_core.canonical import canonical_json
@@ -54,9 +54,12 @@ def verify_approvals(
 ) -> int:
     """How many people approved: at least `required`, each once, none of them the key `barred`, none expired at `at`.
 
-    Raises IntegrityError for a signature that does not verify, a refusal, or too few. `decisions` are in order.
+    Raises IntegrityError for a signature that does not verify or is there twice, a refusal, or too few. `decisions` are
+    in order.
     """
     standing: dict[str, SignedDecision] = {}
+    if len({decision.signature for decision in decisions}) != len(decisions):
+        raise IntegrityError(f"a decision about {decided.subject} is there twice; each needs a signature of its own")
     for decision in decisions:
         verify_signer(decided, decision)
         if decision.decision == "refuse":
@@ -80,6 +83,25 @@ def verify_signer(decided: Signable, decision: SignedDecision) -> None:
         raise IntegrityError(f"the approval by {decision.approver} carries no signature in hex")
     signature = bytes.fromhex(decision.signature)
     verify_signature(public_raw, decided.payload(decision), signature, f"the approval by {decision.approver}")
+
+
+def verify_term(decision: SignedDecision, at: str, days: object) -> None:
+    """Raises IntegrityError for an approval recorded at `at` (RFC 3339) that would count longer than the plan lets it:
+    `days`, or for ever when that is None."""
+    if days is None:
+        return
+    if type(days) is not int:
+        raise IntegrityError(f"the plan lets approvals count for {days!r} days; expected a whole number")
+    try:
+        until = datetime.fromisoformat(at) + timedelta(days=days)
+        too_long = decision.expires is None or datetime.fromisoformat(decision.expires) > until
+    except (ValueError, TypeError, OverflowError) as error:
+        raise IntegrityError(f"an approval's times can't be compared: {at!r}, {decision.expires!r}") from error
+    if too_long:
+        raise IntegrityError(
+            f"the approval by {decision.approver} counts until {decision.expires or 'the end of time'}; the plan lets "
+            f"it count for {days} days"
+        )
 
 
 def is_over(decision: SignedDecision, at: str) -> bool:

@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError
 
 from tunegate_core.canonical import canonical_json
 from tunegate_core.errors import BadInput, IntegrityError
-from tunegate_core.proof.approval import Decided, SignedDecision, latest, verify_approvals
+from tunegate_core.proof.approval import Decided, SignedDecision, latest, verify_approvals, verify_term
 from tunegate_core.records import Record
 
 ONCE = ("planned", "sealed", "approved", "released")
@@ -59,7 +59,8 @@ def verify_story(events: Sequence[LoggedEvent]) -> Story:
     1. All are of one subject, none is there twice; one is `planned` (the first), one `released` (the last).
     2. The last verdict is PASS, over the last evidence, and lies between `sealed` and `approved`; or it is UNDECIDED,
        and the plan says that people may override it.
-    3. As many people as the plan asks for signed over exactly this adapter, evidence, policy and verdict.
+    3. As many people as the plan asks for signed over exactly this adapter, evidence, policy and verdict, each for no
+       longer than the plan lets them.
 
     Who had which role is not shown by these events: the plan's roles are held by the ledger's own verification.
     """
@@ -76,7 +77,12 @@ def verify_story(events: Sequence[LoggedEvent]) -> Story:
     rule = _rule(plan)
     required = _required(rule, decided.outcome)
     barred = str(plan.get("starter")) if rule.get("four_eyes", True) else None
-    decisions = [_decision(event) for event in ordered if event.kind == "approval" and event.seq > judged.seq]
+    said = [event for event in ordered if event.kind == "approval" and event.seq > judged.seq]
+    decisions = [_decision(event) for event in said]
+    for event, decision in zip(said, decisions, strict=True):
+        if decision.decision == "approve":
+            now = latest(earlier.at for earlier in ordered if earlier.seq <= event.seq)
+            verify_term(decision, now, rule.get("expires_days"))
     at = latest(event.at for event in ordered if event.seq <= once["approved"].seq)
     return Story(
         subject=decided.subject,

@@ -98,9 +98,17 @@ def log(held: Held) -> list[Table]:
     events = sorted((*held.events, *held.around), key=lambda event: event.seq)
     rows = tuple(
         Row(
-            cells=(str(event.seq), event.at, event.kind, event.subject or "-", event.actor),
+            cells=(
+                str(event.seq),
+                event.at,
+                event.kind,
+                event.subject or "-",
+                str(event.body.get("approver", "-")),
+                event.actor,
+            ),
             sources=(Source(event=event.seq),),
         )
         for event in events
     )
-    return [Table(title="Events", head=("number", "recorded at", "event", "subject", "by key"), rows=rows)]
+    head = ("number", "recorded at", "event", "subject", "decided by key", "recorded by key")
+    return [Table(title="Events", head=head, rows=rows)]

@@ -25,11 +25,15 @@ def starter(held: Held) -> list[Fact]:
 
 
 def dates(held: Held) -> list[Table]:
-    """When each step was recorded, by the recording machine's clock."""
+    """When each step was recorded, by the recording machine's clock, and with which key; a decision is its signer's."""
     rows = tuple(
-        Row(cells=(event.kind, event.at, event.actor), sources=(Source(event=event.seq),)) for event in held.events
+        Row(
+            cells=(event.kind, event.at, str(event.body.get("approver", "-")), event.actor),
+            sources=(Source(event=event.seq),),
+        )
+        for event in held.events
     )
-    return [Table(title="Steps", head=("step", "recorded at", "by key"), rows=rows)]
+    return [Table(title="Steps", head=("step", "recorded at", "decided by key", "recorded by key"), rows=rows)]
 
 
 def base(held: Held) -> list[Fact]:
@@ -54,6 +58,12 @@ def base_licence(held: Held) -> list[Fact]:
     """The base model's licence, where its files state one."""
     licence = held.planned.base.licence
     return [held.fact("licence of the base", licence, "planned")] if licence else []
+
+
+def built_on(held: Held) -> list[Fact]:
+    """The base, and the adapter that changes some of its modules; nothing before there is one."""
+    added = adapter(held)
+    return [*base(held), *added] if added else []
 
 
 def adapter(held: Held) -> list[Fact]:

@@ -70,4 +70,6 @@ def shown(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
+    if isinstance(value, int):
+        return f"{value:,}"
     return f"{value:g}" if isinstance(value, float) else str(value)

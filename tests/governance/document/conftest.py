@@ -225,7 +225,7 @@ def finish(story: Story, subject: str, verdict: str) -> None:
     assert isinstance(state, Judged)
     draft = SignedDecision(
         approver=key.key_id, public_key=key.public_pem.decode(), decision="approve", reason="rows:" + "8" * 64,
-        expires="2027-01-01T00:00:00+00:00", signature="",
+        expires="2026-01-31T00:00:00+00:00", signature="",
     )  # fmt: skip
     signed = draft.model_copy(update={"signature": key.sign(decided(state).payload(draft)).hex()})
     story.add("approval", signed.model_dump(mode="json"), subject)

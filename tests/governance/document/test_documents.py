@@ -183,7 +183,7 @@ def test_a_change_log_tells_what_differs(make: Make) -> None:
     later = make(version=2, first=20, config=changed, data=dataset(tokens=5))
     log = document("change-log", replace(later, other=make()))
     assert cells(log, "config") == [("finetune.lora.rank", "8", "16"), ("finetune.lora.rslora", "yes", "-")]
-    assert cells(log, "data") == [("tokens", "4321", "5")]
+    assert cells(log, "data") == [("tokens", "4,321", "5")]
     assert entry(log, "policy").facts[0].value.startswith("the same")
     assert cells(log, "scores")[0][0] == "facts acc"
     assert {source.event for source in entry(log, "config").sources()} == {0, 20}

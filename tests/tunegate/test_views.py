@@ -1,0 +1,23 @@
+"""What a person sees: text that others typed stays text."""
+
+import pytest
+
+from tunegate.views import complain, escape, say
+
+STEERING = ("\x1b[31mred", "\x1b]0;title\x07", "a\rb", "a\x08b", "\u202eevil", "\u2066x", "\x9b2J", "\x7f")
+
+
+@pytest.mark.parametrize("text", STEERING)
+def test_nothing_that_was_typed_steers_the_terminal(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    say(text)
+    complain(text)
+    shown = capsys.readouterr()
+    for out in (shown.out, shown.err):
+        assert not [char for char in out if char != "\n" and (char < " " or "\x7f" <= char <= "\x9f")]
+        assert not set(out) & set("\u202e\u2066")
+        assert "\\u" in out
+
+
+def test_ordinary_text_is_left_as_it_is() -> None:
+    assert escape("für 5 €,\n\tca. 10 %") == "für 5 €,\n\tca. 10 %"
+    assert escape("[bold]x") == r"\[bold]x"

@@ -1,0 +1,1 @@
+"""What goes with an export for people who have nothing of ours: a check with public tools alone."""
