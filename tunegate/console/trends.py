@@ -3,20 +3,23 @@
 Each version is compared on its own items; where those are others than the version's before, the line is broken.
 """
 
+from functools import lru_cache
 from typing import Any
 
 from starlette.responses import Response
 
-from governance.fairness import fairness_of
+from governance.fairness import scores_of
 from governance.registry import Entry
-from tunegate import reading
 from tunegate.console.plots import Point, mark, over_versions
 from tunegate.console.visit import Page, Visit
 from tunegate.house import House
 from tunegate.recording import standing
 from tunegate_core.errors import NotFound
+from tunegate_core.records import Evidence
+from tunegate_core.store import Store
 
-STEP = 12  # versions on a page
+STEP = 10  # versions on a page
+KEPT = 2_000  # pieces of evidence
 
 
 def fairness(visit: Visit) -> Response:
@@ -43,20 +46,16 @@ def trends(house: House, entries: list[Entry]) -> list[dict[str, Any]]:
     found: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for entry in entries:
         for blob in standing(house, entry.subject).body("examined")["evidence"]:
-            evidence = reading.evidence_of(house, blob)
-            for column in fairness_of([evidence]) if evidence.groups else ():
-                between = {row["arm"]: row["difference"] for row in column["between"]}
-                found.setdefault((column["task"], column["metric"], column["column"]), []).append(
-                    {
-                        "entry": entry,
-                        "blob": blob,
-                        "items": evidence.items,
-                        "groups": {row["group"]: row["arms"].get("candidate") for row in column["rows"]},
-                        "apart": between.get("candidate"),
-                        "higher_is_better": column["higher_is_better"],
-                    }
-                )
+            for scores in _scores(house.store, blob):
+                named = (scores["task"], scores["metric"], scores["column"])
+                found.setdefault(named, []).append({**scores, "entry": entry, "blob": blob})
     return [_part(*named, rows) for named, rows in found.items()]
+
+
+@lru_cache(maxsize=KEPT)
+def _scores(store: Store, blob: str) -> list[dict[str, Any]]:
+    """A record never changes under its digest, so what was computed from it once is kept."""
+    return scores_of(Evidence.parse(store.get(blob)))
 
 
 def _part(task: str, metric: str, column: str, rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -119,6 +119,9 @@ def test_from_waiting_to_promoted_and_back(visitor: Visitor, house: House) -> No
     assert (
         page.url.path == "/releases/bot@4" and "approved; bot@4 is released" in page.text and "looks right" in page.text
     )
+    assert "nobody is answered by it" in page.text and "An operator may promote it" in page.text
+    assert 'href="/routes/bot?version=bot@4"' in operator.get("/").text and "promote it" not in reviewer.get("/").text
+    assert 'name="version" value="bot@4"' in operator.get("/routes/bot?version=bot@4").text
     for path, fields in (
         ("promote", {"version": "bot@4", "place": "canary", "share": "12.5"}),
         ("promote", {"version": "bot@4", "place": "champion", "share": ""}),
@@ -236,6 +239,7 @@ def test_what_people_type_is_shown_as_text(visitor: Visitor, house: House) -> No
             ("/ledger", "subject"),
             ("/compare", "a"),
             ("/login", "next"),
+            ("/routes/bot", "version"),
         )
     ]
     for path in [*paths, *queries, f"/compare?a=bot@1&b={EVIL}", f"/releases/{EVIL}", f"/nowhere/{EVIL}"]:
@@ -247,9 +251,11 @@ def test_what_people_type_is_shown_as_text(visitor: Visitor, house: House) -> No
 
 ABSENT = (
     "/releases/..%2f..%2fetc%2fpasswd", "/releases/bot@999", "/releases/bot@5/fairness.html",
-    "/compare?a=bot@1&b=bot@1",     "/runs/..%2f..%2fkeys/live.json", "/runs/bot@1%2f..%2fx", "/routes/nothing", "/data/rows:..%2f..", "/records/%00",
-    "/records/sha256:..%2f..%2fx", "/records/sha256:" + "0" * 64, "/policies/sha256:" + "0" * 64,
-    "/ledger/-1", "/ledger/1e9", "/ledger/" + "9" * 30, "/ledger/%F0%9D%9F%97", "/routes/nothing/fairness",
+    "/compare?a=bot@1&b=bot@1", "/runs/..%2f..%2fkeys/live.json", "/runs/bot@1%2f..%2fx", "/routes/nothing",
+    "/data/rows:..%2f..",
+    "/records/%00", "/records/sha256:..%2f..%2fx", "/records/sha256:" + "0" * 64,
+    "/policies/sha256:" + "0" * 64, "/ledger/-1", "/ledger/1e9", "/ledger/" + "9" * 30, "/ledger/%F0%9D%9F%97",
+    "/routes/nothing/fairness",
     "/releases/bot@1/documents/..%2fform", "/releases/bot@1/documents/model-card/file.exe",
     "/releases/bot@1/documents/model-card/file.%2e%2e%2fx", "/releases/bot@1/documents/change-log/file.json",
     "/releases/bot@2/documents/change-log?against=..%2f..%2fx", "/releases/bot@9/documents/model-card",

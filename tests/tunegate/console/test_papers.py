@@ -54,7 +54,7 @@ def test_a_change_log_asks_where_to_start(visitor: Visitor) -> None:
     assert page.status_code == 200 and "Name the one to start from" in page.text
     assert not re.search(r'href="[^"]*file\.', page.text)
     assert "file.html" in browser.get("/releases/bot@2/documents/change-log").text  # its champion when planned
-    assert browser.get("/releases/bot@1/documents/change-log?against=bot@1").status_code == 400
+    assert browser.get("/releases/bot@1/documents/change-log?against=bot@77").status_code == 404
 
 
 def test_a_candidate_without_a_verdict_has_documents_of_open_points(visitor: Visitor) -> None:
