@@ -1,5 +1,6 @@
 """Each page for each role, the way from waiting to promoted, and what people type shown as nothing but text."""
 
+import json
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -120,7 +121,7 @@ def test_from_waiting_to_promoted_and_back(visitor: Visitor, house: House) -> No
         page.url.path == "/releases/bot@4" and "approved; bot@4 is released" in page.text and "looks right" in page.text
     )
     assert "nobody is answered by it" in page.text and "An operator may promote it" in page.text
-    assert 'href="/routes/bot?version=bot@4"' in operator.get("/").text and "promote it" not in reviewer.get("/").text
+    assert 'href="/routes/bot?version=bot@4"' in operator.get("/").text and ">promote it<" not in reviewer.get("/").text
     assert 'name="version" value="bot@4"' in operator.get("/routes/bot?version=bot@4").text
     for path, fields in (
         ("promote", {"version": "bot@4", "place": "canary", "share": "12.5"}),
@@ -247,6 +248,26 @@ def test_what_people_type_is_shown_as_text(visitor: Visitor, house: House) -> No
         assert "<script>alert" not in text and "<img src=x" not in text and "<b>x" not in text, path
     assert "&lt;/script&gt;" in admin.get("/releases/bot@4").text
     assert "<script>" not in admin.get("/runs/bot@6/live.json").json()["curve"]
+
+
+def test_what_a_form_sends_back_is_text(visitor: Visitor, house: House) -> None:
+    """Policies by their names, texts and faults; names at the login; a key's name; what was denied."""
+    admin, reviewer = visitor("admin"), visitor("reviewer")
+    named = POLICY.replace("harsher", json.dumps(EVIL)).replace("id: better", f"id: {json.dumps(EVIL)}")
+    answers = [admin.fill(f"/policies/{verb}", policy=named, reason=EVIL) for verb in ("backtest", "propose")]
+    answers += [admin.fill(f"/policies/{verb}", policy=EVIL, reason=EVIL) for verb in ("backtest", "propose")]
+    answers += [
+        admin.fill("/people/keys", name=EVIL[:199], infer="1", days=EVIL),
+        reviewer.fill("/releases/bot@4/approve", reason=EVIL, verdict=EVIL),
+        reviewer.fill(f"/routes/{EVIL}/kill", reason=EVIL),
+        visitor("operator").fill("/routes/bot/promote", version=EVIL, place=EVIL, share=EVIL, reason=EVIL),
+        visitor().fill("/login", name=EVIL, password=EVIL, next=EVIL),
+    ]
+    answers += [admin.get(path) for path in ("/policies", "/people", "/ledger", "/")]
+    for answer in answers:
+        assert answer.status_code < 500 and answer.headers["content-type"].startswith("text/html")
+        assert "<script>alert" not in answer.text and "<img src=x" not in answer.text, answer.url
+    assert "&lt;/script&gt;" in answers[0].text and "&lt;/script&gt;" in admin.get("/policies").text
 
 
 ABSENT = (
