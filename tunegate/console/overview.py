@@ -48,7 +48,8 @@ def overview(visit: Visit) -> Response:
 
 def _ready(known: Known) -> list[Entry]:
     """Releases without a place that are newer than what their route answers with, the newest first."""
-    found, led = [], set()
+    found: list[Entry] = []
+    led: set[str] = set()
     for entry in reversed(known.registry.entries.values()):
         if entry.route in led:
             continue
