@@ -267,7 +267,7 @@ def test_what_a_form_sends_back_is_text(visitor: Visitor, house: House) -> None:
     for answer in answers:
         assert answer.status_code < 500 and answer.headers["content-type"].startswith("text/html")
         assert "<script>alert" not in answer.text and "<img src=x" not in answer.text, answer.url
-    assert "&lt;/script&gt;" in answers[0].text and "&lt;/script&gt;" in admin.get("/policies").text
+    assert "&lt;/script&gt;" in answers[0].text
 
 
 ABSENT = (
