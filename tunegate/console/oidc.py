@@ -92,7 +92,8 @@ class Provider:
 
     def ask(self, request: Request, back: str) -> Response:
         """Send the browser to the provider, which sends it to `back`. Raises Unreachable."""
-        return _waited(self._ask, request, self.settings.redirect or back)
+        asked: Response = _waited(self._ask, request, self.settings.redirect or back)
+        return asked
 
     def answer(self, house: House, request: Request) -> SignedIn:
         """The user who came back. Raises Denied, recorded, and Unreachable."""
