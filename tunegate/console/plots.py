@@ -17,7 +17,7 @@ MOST_POINTS = 600
 
 GROUPS = 6  # as many colours as the style sheet has
 MARKS = ("m0 -5l5 5l-5 5l-5 -5", "m-4 -4h8v8h-8", "m0 -5l5 9h-10", "m0 5l5 -9h-10")  # from the middle
-NAME, SLOPE = 22, 78  # characters of a version's name below a plot, and the height they take
+NAME, SLOPE = 22, 60  # characters of a version's name below a plot, and the height they take
 
 Domain = tuple[float, float]
 Point = tuple[float, float, float]  # value, low, high
