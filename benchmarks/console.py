@@ -38,6 +38,7 @@ from tunegate_core.records import (
     DatasetRecord,
     Evidence,
     Figure,
+    GroupStatistics,
     Interval,
     RowCounts,
     Verdict,
@@ -47,6 +48,7 @@ RELEASES, EVENTS, ROUTES, SETS, POLICIES, ROWS = 10_000, 1_000_000, 100, 200, 20
 REPEATS, WARM_UP = 15, 2
 BATCH = 20_000
 PASSWORD = "only for a benchmark"
+GROUPS = 4  # of each task
 TASKS = ("facts", "general", "tone", "safety")
 
 
@@ -113,6 +115,9 @@ def paths(house: House, releases: int) -> dict[str, str]:
         "data": "/data",
         "one data set": f"/data/{plan.body['data']['rows']}",
         "policies": "/policies",
+        "fairness over time": "/routes/route-1/fairness",
+        "a document": f"/releases/{middle}/documents/model-card",
+        "a document as HTML": f"/releases/{middle}/documents/model-card/file.html",
         "one policy": f"/policies/{plan.body['policy']}",
         "ledger": "/ledger",
         "ledger, an old page": f"/ledger?before={plan.seq}",
@@ -153,7 +158,7 @@ class Home:
             users.set_password(house, "admin", PASSWORD)
         self.reason = house.rows.put(["looks right"])
         self.evidence = [house.store.put(evidence(task).canonical()) for task in TASKS]
-        self.tree = house.store.put_json({"files": []})
+        self.tree = adapter(house)
         self.verdict = house.store.put(verdict(self.tree, self.evidence).canonical())
         self.statement = house.store.put(sign_statement({}, house.signer.sign, house.signer.key_id))
         self.config = house.store.put_json({"finetune": {}, "eval": {"tasks": []}})
@@ -207,6 +212,13 @@ class Home:
             tx.append("route-promoted", body, subject=plan.route, actor=actor)
 
 
+def adapter(house: House) -> str:
+    """A folder of one file in the store."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "adapter_model.safetensors").write_bytes(b"not a real one")
+        return str(house.store.put_tree(Path(folder)))
+
+
 def planned(version: int, config: str, policy_digest: str, data: DatasetRecord) -> Planned:
     """A plan as a release makes it, for an adapter that exists, so that no training is told."""
     base = BaseModelRecord(
@@ -247,13 +259,23 @@ def policy(house: House, number: int) -> str:
 
 
 def evidence(task: str) -> Evidence:
-    """Evidence over a thousand items in 500 clusters."""
+    """Evidence over a thousand items in 500 clusters, of which each group has its share."""
     clusters = tuple((2, float(at % 3), float(at % 3)) for at in range(500))
     return Evidence(
         task=task, metric="acc", scale="real", items="sha256:" + "0" * 64, settings="s", n=1000,
         arms=(ArmStatistics(arm="candidate", subject="sha256:" + "a" * 64, clusters=clusters),), pairs=(),
-        samples="sha256:" + "0" * 64,
+        samples="sha256:" + "0" * 64, groups=tuple(group(number) for number in range(GROUPS)),
     )  # fmt: skip
+
+
+def group(number: int) -> GroupStatistics:
+    """A share of those clusters."""
+    numbers = tuple(range(number, 500, GROUPS))
+    own = tuple((2, float(at % 3), float(at % 3)) for at in numbers)
+    arm = ArmStatistics(arm="candidate", subject="sha256:" + "a" * 64, clusters=own)
+    return GroupStatistics(
+        column="customer", value=f"group {number}", n=2 * len(numbers), clusters=numbers, arms=(arm,), pairs=()
+    )
 
 
 def verdict(adapter: str, blobs: Sequence[str]) -> Verdict:

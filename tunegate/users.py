@@ -9,11 +9,14 @@ import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 from governance.keys import load_or_create
 from governance.ledger import Transaction
+from governance.ledger.event import format_time
 from governance.passwords import Passwords
 from governance.people import (
     DENIED,
@@ -40,6 +43,9 @@ from tunegate_core.records import Record
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 RESERVED = (LEDGER_KEY, "adapter-signing")
 ID_BYTES = 8
+SIGN_IN = "sign-in"
+STRANGERS, AMONG = 20, 100  # recorded sign-ins of nobody known, an hour; of so many latest denials
+SOONEST = 0.5  # seconds until a wrong sign-in is answered: more than hashing and recording take
 WRONG = "the name or the password is wrong"
 
 
@@ -139,17 +145,40 @@ def named(house: House, name: str) -> SignedIn:
 
 
 def authenticate(house: House, name: str, password: str) -> SignedIn:
-    """Who this is. Raises Denied, after the same time and in the same words whatever was wrong, and records it for a
-    user that there is; says how long to wait after too many wrong passwords."""
-    table, now = passwords(house), house.clock()
+    """Who this is. Raises Denied in the same words and no sooner than `SOONEST`, whatever was wrong; says how long to
+    wait after too many wrong passwords for a name, whether or not somebody has it."""
+    began, table = monotonic(), passwords(house)
     user = next((user for user in _active(house, people(house)) if user.name == name), None)
-    if user is not None and (seconds := table.wait(user.user_id, now)) > 0:
-        raise Denied(f"too many wrong passwords; wait {seconds:.0f} s and try again")
-    if table.verify(user.user_id if user else None, password, now) and user is not None:
+    if (seconds := table.try_now(name, house.clock())) > 0:
+        raise Denied(f"too many wrong passwords for this name; wait {seconds:.0f} s and try again")
+    if table.verify(user.user_id if user else None, password) and user is not None:
+        table.right(name)
         return user
     if user is not None:
-        _denied(house, Denial(action="sign-in", by=user.user_id, rule="password"))
+        _denied(house, Denial(action=SIGN_IN, by=user.user_id, rule="password"))
+    else:
+        _deny_stranger(house, "password")
+    sleep(max(0.0, SOONEST - (monotonic() - began)))
     raise Denied(WRONG)
+
+
+def refuse_sign_in(house: House, rule: str, why: str, by: str | None = None, is_known: bool = False) -> Denied:
+    """The error for a sign-in at another place (OpenID Connect) that did not succeed, recorded. `is_known`: the place
+    had vouched for somebody; what anybody may send is recorded `STRANGERS` times an hour only."""
+    if is_known:
+        _denied(house, Denial(action=SIGN_IN, by=by, rule=rule))
+    else:
+        _deny_stranger(house, rule)
+    return Denied(why)
+
+
+def _deny_stranger(house: House, rule: str) -> None:
+    """Who can't be told apart from anybody must not be able to fill a ledger that forgets nothing."""
+    ledger, since = house.ledger, format_time(house.clock() - timedelta(hours=1))
+    latest = ledger.events(DENIED, before=ledger.size(), limit=AMONG)
+    known = (event for event in latest if event.at >= since and event.body["action"] == SIGN_IN)
+    if sum(event.body["by"] is None for event in known) < STRANGERS:
+        _denied(house, Denial(action=SIGN_IN, rule=rule))
 
 
 def authorise(house: House, user_id: str, action: str, about: str | None = None) -> SignedIn:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tunegate_core.records import Arm, Evidence, GroupStatistics, Interval, PairedStatistics
-from tunegate_core.stats import Gap, arm_interval, gap, paired_interval
+from tunegate_core.stats import arm_interval, gap, paired_interval
 from tunegate_core.stats.groups import of_arm
 
 CONFIDENCE = 0.95
@@ -36,6 +36,23 @@ def fairness_of(evidence: Sequence[Evidence], earlier: Sequence[Earlier] = ()) -
         for item in evidence
         for column in dict.fromkeys(group.column for group in item.groups)
     ]
+
+
+def scores_of(evidence: Evidence) -> list[Shown]:
+    """The candidate's own scores by group, one entry a group column, and how far its groups lie apart."""
+    found = []
+    for column in dict.fromkeys(group.column for group in evidence.groups):
+        groups = [group for group in evidence.groups if group.column == column]
+        found.append({
+            "task": evidence.task,
+            "metric": evidence.metric,
+            "higher_is_better": evidence.higher_is_better,
+            "items": evidence.items,
+            "column": column,
+            "groups": {group.value: _own(evidence, group, "candidate") for group in groups},
+            "apart": _difference(evidence, groups, "candidate"),
+        })  # fmt: skip
+    return found
 
 
 def _column(evidence: Evidence, column: str, earlier: Sequence[Earlier]) -> Shown:
@@ -105,19 +122,21 @@ def _between(evidence: Evidence, groups: Sequence[GroupStatistics], arm: Arm) ->
 
 
 def _difference(evidence: Evidence, groups: Sequence[GroupStatistics], arm: Arm) -> Shown | None:
-    """Largest minus smallest: above every lower bound that holds for all pairs at once, below the largest upper one."""
-    both = list(itertools.permutations(groups, 2))
-    alpha = 1 - CONFIDENCE
-    found = [gap(a, b, arm, evidence.scale, CONFIDENCE) for a, b in both]
-    strict = [gap(a, b, arm, evidence.scale, 1 - alpha / len(both)) for a, b in both] if both else []
-    if not both or any(one is None for one in (*found, *strict)):
+    """Largest minus smallest: above every lower bound that holds for all pairs at once, below the largest upper one.
+
+    Each pair is taken once: with its groups exchanged, the difference and its bounds only change their sign.
+    """
+    pairs = list(itertools.combinations(groups, 2))
+    strict = 1 - (1 - CONFIDENCE) / max(1, 2 * len(pairs))
+    found = [gap(a, b, arm, evidence.scale, CONFIDENCE) for a, b in pairs]
+    bounds = [gap(a, b, arm, evidence.scale, strict) for a, b in pairs]
+    if not pairs or any(one is None for one in (*found, *bounds)):
         return None
-    kept: list[Gap] = [one for one in found if one is not None]
-    lows = [one.interval.low or 0.0 for one in strict if one is not None]
+    kept, narrow = ([one.interval for one in some if one is not None] for some in (found, bounds))
     return {
-        "value": max(one.interval.value or 0.0 for one in kept),
-        "low": max(0.0, *lows),
-        "high": max(one.interval.high or 0.0 for one in kept),
+        "value": max(abs(one.value or 0.0) for one in kept),
+        "low": max(0.0, *(max(one.low or 0.0, -(one.high or 0.0)) for one in narrow)),
+        "high": max(max(one.high or 0.0, -(one.low or 0.0)) for one in kept),
         "n": sum(group.n for group in groups),
     }
 

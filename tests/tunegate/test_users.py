@@ -1,6 +1,8 @@
 """Users at the command line and for the console: who signs in, who may do what, and what is recorded of a no."""
 
+import re
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
     made = argon2.PasswordHasher
     monkeypatch.setattr(argon2, "PasswordHasher", lambda: made(time_cost=1, memory_cost=64, parallelism=1))
+    monkeypatch.setattr(users, "SOONEST", 0.0)
 
 
 @pytest.fixture
@@ -60,7 +63,39 @@ def test_signing_in(house: House) -> None:
             users.authenticate(house, name, text)
         says.add(str(error.value))
     assert len(says) == 1  # nothing tells which names there are
-    assert [denial["rule"] for denial in users.denials(house)] == ["password"] * 3  # of the users there are
+    rita, ann = (users.named(house, name).user_id for name in ("rita", "ann"))
+    assert [denial["by"] for denial in users.denials(house)] == [rita, rita, None, ann, None]
+    assert {(denial["action"], denial["rule"], denial["about"]) for denial in users.denials(house)} == {
+        ("sign-in", "password", None)
+    }  # what was typed as a name is nowhere: it may have been a password
+
+
+def test_nothing_tells_which_names_there_are(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A known name and an unknown one are slowed down alike, in the same words, and no answer comes before its time."""
+    users.set_password(house, "rita", GOOD)
+    says: dict[str, list[str]] = {"rita": [], "nobody": []}
+    for name, told in says.items():
+        for _ in range(8):
+            with pytest.raises(Denied) as error:
+                users.authenticate(house, name, "wrong wrong wrong")
+            told.append(re.sub(r"[0-9]+", "N", str(error.value)))  # seconds go by
+    assert says["rita"] == says["nobody"] and says["rita"][-1].startswith("too many wrong passwords for this name")
+    monkeypatch.setattr(users, "SOONEST", 0.2)
+    for name in ("ann", "somebody"):
+        began = time.monotonic()
+        with pytest.raises(Denied):
+            users.authenticate(house, name, "wrong wrong wrong")
+        assert time.monotonic() - began >= 0.2
+
+
+def test_strangers_fill_no_ledger(house: House) -> None:
+    for number in range(users.STRANGERS + 5):
+        with pytest.raises(Denied):
+            users.authenticate(house, f"nobody-{number}", "wrong wrong wrong")
+    assert len(users.denials(house)) == users.STRANGERS
+    with pytest.raises(Denied):
+        users.authenticate(house, "rita", "wrong wrong wrong")
+    assert len(users.denials(house)) == users.STRANGERS + 1
 
 
 def test_guessing_is_slowed_down_and_fills_no_ledger(house: House) -> None:

@@ -19,15 +19,18 @@ from tunegate.console import (
     entering,
     ledgers,
     overview,
+    papers,
     peoples,
     policies,
     releases,
     routing,
     runs,
+    trends,
 )
 from tunegate.console.door import failures, route_of
 from tunegate.console.limits import Limits
 from tunegate.console.logins import LONGEST, Logins
+from tunegate.console.oidc import provider_of
 from tunegate.console.projection import Projection
 from tunegate.console.showing import basis_points, moment, percent, short
 from tunegate.console.visit import Desk, Page
@@ -37,7 +40,21 @@ HERE = Path(__file__).parent
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 COOKIE = "tunegate"
 
-PARTS = (entering, overview, releases, deciding, routing, runs, datasets, policies, ledgers, peoples, annotate)
+PARTS = (
+    entering,
+    overview,
+    releases,
+    papers,
+    deciding,
+    routing,
+    trends,
+    runs,
+    datasets,
+    policies,
+    ledgers,
+    peoples,
+    annotate,
+)
 PAGES: tuple[Page, ...] = tuple(page for part in PARTS for page in part.PAGES)
 
 
@@ -46,7 +63,7 @@ def build_console(house: House, hosts: Sequence[str] = LOCAL_HOSTS, over_tls: bo
 
     Requests to another name are refused, so that a page elsewhere can't make a browser believe that it is this console.
     """
-    desk = Desk(house, Logins(), Projection(house), templates())
+    desk = Desk(house, Logins(), Projection(house), templates(), provider_of(house))
     app = Starlette(
         routes=[
             Mount("/static", StaticFiles(directory=HERE / "static"), name="static"),

@@ -1,7 +1,8 @@
-"""The first page: what is live, what waits for me, what is wrong."""
+"""The first page: what waits for me, what is live, what is wrong."""
 
 from starlette.responses import Response
 
+from governance.registry import Entry
 from tunegate.console.projection import Known
 from tunegate.console.runs import UNFINISHED
 from tunegate.console.visit import Page, Visit
@@ -22,6 +23,7 @@ def overview(visit: Visit) -> Response:
     ]
     undecided = [pair for pair in judged if pair[0].verdict == "UNDECIDED"]
     making = [entry for entry, _ in newest if entry.state in UNFINISHED]
+    ready = _ready(known)
     routes = [state.route for state in known.registry.states.values()]
     return visit.page(
         "overview.html",
@@ -29,17 +31,34 @@ def overview(visit: Visit) -> Response:
         mine=mine,
         routes=routes[:LATEST],
         waiting=waiting[:LATEST],
+        ready=ready[:LATEST],
         undecided=undecided[:LATEST],
         making=making[:LATEST],
         wrong=_wrong(visit, known),
         counts={
             "waiting": len(waiting),
+            "ready": len(ready),
             "undecided": len(undecided),
             "making": len(making),
             "routes": len(routes),
             "candidates": len(entries),
         },
     )
+
+
+def _ready(known: Known) -> list[Entry]:
+    """Releases without a place that are newer than what their route answers with, the newest first."""
+    found: list[Entry] = []
+    led: set[str] = set()
+    for entry in reversed(known.registry.entries.values()):
+        if entry.route in led:
+            continue
+        place = known.registry.place_of(entry.subject)
+        if place == "champion":
+            led.add(entry.route)
+        elif place is None and entry.state == "Released":
+            found.append(entry)
+    return found
 
 
 def _wrong(visit: Visit, known: Known) -> list[tuple[str, str]]:

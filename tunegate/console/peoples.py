@@ -29,6 +29,11 @@ def create_key(visit: Visit) -> Response:
     return visit.page("people.html", made=made, **_shown(visit))
 
 
+def rotate_key(visit: Visit) -> Response:
+    """A new API key with the same rights, shown on this answer and never again; the old one ends in a day."""
+    return visit.page("people.html", made=api_keys.rotate(visit.acting(), visit.part("key_id")), **_shown(visit))
+
+
 def revoke_key(visit: Visit) -> Response:
     """End an API key now."""
     return visit.go("people", said=api_keys.revoke(visit.acting(), visit.part("key_id"), visit.reason()))
@@ -54,5 +59,6 @@ def _shown(visit: Visit) -> dict[str, Any]:
 PAGES = (
     Page("/people", people),
     Page("/people/keys", create_key, "keys", "POST"),
+    Page("/people/keys/{key_id}/rotate", rotate_key, "keys", "POST"),
     Page("/people/keys/{key_id}/revoke", revoke_key, "keys", "POST"),
 )

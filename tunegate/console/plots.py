@@ -4,7 +4,7 @@ Each plot says in words what it shows; the same figures stand as text beside it.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from markupsafe import Markup
 
@@ -15,7 +15,12 @@ CURVE_WIDTH, CURVE_HEIGHT, LEFT, BOTTOM, TOP = 640, 240, 52, 26, 10
 TICKS, STEPS = 4, (1, 2, 2.5, 5, 10)
 MOST_POINTS = 600
 
+GROUPS = 6  # as many colours as the style sheet has
+MARKS = ("m0 -5l5 5l-5 5l-5 -5", "m-4 -4h8v8h-8", "m0 -5l5 9h-10", "m0 5l5 -9h-10")  # from the middle
+NAME, SLOPE = 22, 60  # characters of a version's name below a plot, and the height they take
+
 Domain = tuple[float, float]
+Point = tuple[float, float, float]  # value, low, high
 
 
 def domain_of(values: Iterable[float | None]) -> Domain:
@@ -92,6 +97,61 @@ def curve(points: Sequence[tuple[float, float]], last: float, what: str) -> Mark
     )
     words = f"{what} over steps, from {shown[0][1]:.3g} to {shown[-1][1]:.3g}" if shown else f"{what}: no step yet"
     return _svg("curve", CURVE_WIDTH, CURVE_HEIGHT, words, parts)
+
+
+def over_versions(
+    title: str, versions: Sequence[str], lines: Mapping[str, Sequence[Point | None]], breaks: Collection[int]
+) -> Markup:
+    """A line a group over versions, each point with its bounds. `breaks`: versions that no line leads to."""
+    domain = domain_of(edge for line in lines.values() for point in line if point for edge in point)
+    width = (CURVE_WIDTH - LEFT - EDGE) / max(1, len(versions))
+    parts = []
+    for tick in ticks(domain):
+        y = _y(tick, domain)
+        parts.append(f'<path class="grid" d="M{LEFT} {y}H{CURVE_WIDTH - EDGE}"/>')
+        parts.append(f'<text x="{LEFT - 8}" y="{y + 4}" text-anchor="end">{tick:g}</text>')
+    for at, version in enumerate(versions):
+        x, y = round(LEFT + (at + 0.5) * width, 1), CURVE_HEIGHT - BOTTOM + 16
+        name = Markup.escape(version if len(version) <= NAME else "…" + version[-NAME:])
+        parts.append(f'<text x="{x}" y="{y}" text-anchor="end" transform="rotate(-30 {x} {y})">{name}</text>')
+    for number, line in enumerate(lines.values()):
+        shift = (number + 1) / (len(lines) + 1) * 0.6 + 0.2  # side by side, so that bounds don't hide each other
+        places = [LEFT + (at + shift) * width for at in range(len(line))]
+        parts += _line(number, places, line, domain, breaks)
+    words = [f"{group}: {_said(line)}" for group, line in lines.items()]
+    return _svg("curve", CURVE_WIDTH, CURVE_HEIGHT + SLOPE, f"{title}. {'; '.join(words)}", parts)
+
+
+def _line(
+    number: int, places: Sequence[float], line: Sequence[Point | None], domain: Domain, breaks: Collection[int]
+) -> list[str]:
+    parts, path = [], ""
+    for at, (place, point) in enumerate(zip(places, line, strict=True)):
+        if point is None:
+            continue
+        x, (y, low, high) = round(place, 1), (_y(edge, domain) for edge in point)
+        leads = at > 0 and line[at - 1] is not None and at not in breaks
+        path += f"{'L' if leads else 'M'}{x} {y}"
+        parts.append(f'<path class="whisker" d="M{x - 4} {low}H{x + 4}M{x} {low}V{high}M{x - 4} {high}H{x + 4}"/>')
+        parts.append(_mark(number, x, y))
+    return [f'<g class="g{number % GROUPS}"><path class="line" d="{path or "M0 0"}"/>', *parts, "</g>"]
+
+
+def mark(number: int) -> Markup:
+    """The mark of a group's line, for the table beside the plot."""
+    return Markup(
+        f'<svg class="key g{number % GROUPS}" viewBox="0 0 14 14" aria-hidden="true">{_mark(number, 7, 7)}</svg>'
+    )
+
+
+def _mark(number: int, x: float, y: float) -> str:
+    """Another shape for each group, so that colour is not all that tells them apart."""
+    return f'<path class="dot" d="M{x} {y}{MARKS[number % len(MARKS)]}z"/>'
+
+
+def _said(line: Sequence[Point | None]) -> str:
+    measured = [point for point in line if point]
+    return f"from {measured[0][0]:.1f} to {measured[-1][0]:.1f}" if measured else "not measured"
 
 
 def ticks(domain: Domain) -> list[float]:

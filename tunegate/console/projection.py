@@ -4,6 +4,7 @@ It is the registry that every verb uses, and beside it what only pages ask: wher
 Everything in it can be thrown away and made again from the ledger.
 """
 
+import gc
 import threading
 from collections.abc import Collection, Mapping
 from copy import copy
@@ -19,6 +20,7 @@ from tunegate.house import House
 from tunegate_core.errors import NotFound
 
 READ_AT_ONCE = 20_000  # events
+MANY = 5_000  # events of one reading, after which the objects that stay are many
 
 
 @dataclass
@@ -141,6 +143,7 @@ class Projection:
         size = ledger.size()
         if size < self._known.size:  # an older ledger was put in its place
             self._known = Known()
+        began = self._known.size
         while self._known.size < size:
             events = ledger.events(WATCHED, start=self._known.size, limit=READ_AT_ONCE)
             known = self._known.copied()  # who reads the old one goes on with it; a fault leaves it as it was
@@ -149,6 +152,11 @@ class Projection:
             if len(events) < READ_AT_ONCE:
                 known.size = max(known.size, size)
             self._known = known
+        if size - began > MANY:
+            # What was read stays for the life of the process. Left to the collector, it is walked through again and
+            # again, and now and then a page waits for that (a quarter of a second at 10,000 releases).
+            gc.collect()
+            gc.freeze()
 
 
 WATCHED: Collection[str] = (*KINDS, *PEOPLE_EVENTS, *POLICY_EVENTS, DENIED)

@@ -1,15 +1,16 @@
-"""Candidates and releases: the list, the story of one, two side by side, and its report."""
+"""Candidates and releases: the list, the story of one, two side by side, and its report by group."""
 
 from typing import Any
 
 from markupsafe import Markup
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 from governance.registry import Entry
-from tunegate import documenting, reading
+from tunegate import reading
 from tunegate.console import plots
 from tunegate.console.deciding import choice
 from tunegate.console.groups import group_tables
+from tunegate.console.papers import all_kinds
 from tunegate.console.stories import decisions, story
 from tunegate.console.visit import Page, Visit
 from tunegate.recording import standing, verdict_of
@@ -78,15 +79,7 @@ def release(visit: Visit) -> Response:
         lineage=reading.lineage_of(now),
         choice=choice(visit, now),
         groups=group_tables(house, verdict),
-    )
-
-
-def report(visit: Visit) -> Response:
-    """The report as Markdown, made from the records now."""
-    subject = visit.part("subject")
-    visit.desk.projection.now().entry(subject)
-    return PlainTextResponse(
-        documenting.report(visit.house, subject, "markdown"), media_type="text/markdown; charset=utf-8"
+        papers=all_kinds(),
     )
 
 
@@ -205,7 +198,6 @@ def _fits(entry: Entry, asked: dict[str, str]) -> bool:
 PAGES = (
     Page("/releases", releases),
     Page("/releases/{subject}", release),
-    Page("/releases/{subject}/report.md", report),
     Page("/releases/{subject}/fairness.html", fairness),
     Page("/compare", comparison),
 )

@@ -48,6 +48,7 @@ def route(visit: Visit) -> Response:
         changes=changes,
         earlier=len(numbers) - len(changes),
         released=released[:CHOICES],
+        version=visit.query("version"),
     )
 
 

@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from governance.roles import Action
 from tunegate.console.logins import Login, Logins
+from tunegate.console.oidc import Provider
 from tunegate.console.projection import Projection
 from tunegate.house import House
 from tunegate.users import SignedIn, acting, deny
@@ -33,12 +34,13 @@ NAVIGATION: tuple[tuple[str, str, Action], ...] = (
 
 @dataclass(frozen=True)
 class Desk:
-    """What all pages share."""
+    """What all pages share. `provider`: where else people may log in."""
 
     house: House
     logins: Logins
     projection: Projection
     templates: Environment
+    provider: Provider | None
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,25 @@ class Browser(TestClient):
         return self.post(path, data={"csrf": self.token(), **fields})
 
 
+@contextmanager
+def quick_passwords() -> Iterator[None]:
+    """The same algorithm with small parameters, and a wrong one is answered at once."""
+    import argon2
+
+    made = argon2.PasswordHasher
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(argon2, "PasswordHasher", lambda: made(time_cost=1, memory_cost=64, parallelism=1))
+        patch.setattr(users, "SOONEST", 0.0)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def quick() -> Iterator[None]:
+    """For every test here."""
+    with quick_passwords():
+        yield
+
+
 @pytest.fixture(scope="session")
 def peopled(told_once: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five candidates of the route bot, and one user of each role, named after it. Never changed."""
@@ -43,8 +63,9 @@ def peopled(told_once: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     house = open_house(home)
     for role in sorted(ROLES, key=lambda role: role != "admin"):
         users.add(house, role, [role])
-    for role in ROLES:
-        users.set_password(house, role, PASSWORD)
+    with quick_passwords():
+        for role in ROLES:
+            users.set_password(house, role, PASSWORD)
     house.ledger.close()
     return home
 

@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
-from tunegate import users
+from tests.tunegate.console.provider import CLIENT, SECRET, OwnProvider
+from tests.tunegate.console.test_trends import score, tell
+from tunegate import api_keys, users
 from tunegate.console.app import build_console
+from tunegate.console.oidc import FILE
 from tunegate.house import House
 
 pytestmark = pytest.mark.browser
@@ -23,23 +26,37 @@ PASSWORD = "correct horse battery"
 SERIOUS = ("serious", "critical")
 PAGES = (
     "/", "/releases", "/releases/bot@1", "/compare?a=bot@1&b=bot@2", "/routes", "/routes/bot", "/runs", "/data",
-    "/policies", "/annotate", "/ledger", "/ledger/3", "/people", "/nowhere",
+    "/policies", "/annotate", "/ledger", "/ledger/3", "/people", "/nowhere", "/routes/bot/fairness",
+    "/releases/bot@1/documents/model-card", "/releases/bot@1/documents/change-log",
 )  # fmt: skip
 
 
 @pytest.fixture
-def site(house: House) -> Iterator[str]:
-    """The console behind a server of its own; its address."""
+def served(house: House) -> Iterator[Callable[[], str]]:
+    """`served()` is the console as its home is now, behind a server of its own; its address."""
     import uvicorn
 
-    server = uvicorn.Server(uvicorn.Config(build_console(house), port=0, log_level="error", lifespan="off"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.02)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join(timeout=10)
+    started = []
+
+    def serve() -> str:
+        server = uvicorn.Server(uvicorn.Config(build_console(house), port=0, log_level="error", lifespan="off"))
+        thread = threading.Thread(target=server.run, daemon=True)
+        thread.start()
+        started.append((server, thread))
+        while not server.started:
+            time.sleep(0.02)
+        return f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+
+    yield serve
+    for server, thread in started:
+        server.should_exit = True
+        thread.join(timeout=10)
+
+
+@pytest.fixture
+def site(served: Callable[[], str]) -> str:
+    """The address of a console."""
+    return served()
 
 
 @pytest.fixture
@@ -72,7 +89,7 @@ def open_browser(site: str) -> Iterator[Callable[[str], Any]]:
 
 
 def test_the_way_of_a_reviewer(site: str, house: House, open_browser: Callable[[str], Any]) -> None:
-    """From 'waiting for me' to approval, then the operator's promotion, without an error in the browser's console."""
+    """From 'waiting for me' to approval, then promotion as the overview says; nothing in the browser's console."""
     from selenium.webdriver.common.by import By
 
     driver = open_browser("reviewer")
@@ -88,8 +105,9 @@ def test_the_way_of_a_reviewer(site: str, house: House, open_browser: Callable[[
     assert not complaints(driver)
 
     users.set_roles(house, "reviewer", ["operator"])
-    driver.get(f"{site}/routes/bot")
-    driver.find_element(By.NAME, "version").send_keys("bot@4")
+    driver.get(f"{site}/")
+    driver.find_element(By.LINK_TEXT, "promote it").click()
+    assert driver.find_element(By.NAME, "version").get_attribute("value") == "bot@4"
     driver.find_element(By.CSS_SELECTOR, "form[action$=promote] textarea").send_keys("approved")
     driver.find_element(By.XPATH, "//button[.='Promote']").click()
     assert "bot -> bot@4" in driver.find_element(By.CSS_SELECTOR, "[role=status]").text
@@ -97,9 +115,14 @@ def test_the_way_of_a_reviewer(site: str, house: House, open_browser: Callable[[
     assert not complaints(driver)
 
 
-def test_no_page_has_a_serious_finding_in_either_theme(site: str, open_browser: Callable[[str], Any]) -> None:
+def test_no_page_has_a_serious_finding_in_either_theme(
+    site: str, house: House, open_browser: Callable[[str], Any]
+) -> None:
     from axe_selenium_python import Axe
 
+    tell(house, 7, {"en": score(90, 10), "de": score(80, 20)})
+    tell(house, 8, {"en": score(92, 8), "de": score(60, 40), "fr": ()})
+    api_keys.create(house, "app", ["infer"])
     driver, found = open_browser("admin"), []
     for theme in ("light", "dark"):
         feature = {"name": "prefers-color-scheme", "value": theme}
@@ -111,6 +134,39 @@ def test_no_page_has_a_serious_finding_in_either_theme(site: str, open_browser: 
             violations = axe.run()["violations"]
             found += [(theme, path, each["id"]) for each in violations if each["impact"] in SERIOUS]
     assert not found
+
+
+def test_no_page_is_wider_than_a_phone(site: str, house: House, open_browser: Callable[[str], Any]) -> None:
+    """At 390 px nothing is cut off: wide tables turn in their own frames."""
+    tell(house, 7, {"en": score(90, 10), "de": score(80, 20)})
+    driver = open_browser("admin")
+    metrics = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    wide = []
+    for path in PAGES:
+        driver.get(site + path)
+        width = driver.execute_script("return document.documentElement.scrollWidth")
+        wide += [(path, width)] if width > 390 else []
+    assert not wide
+
+
+def test_a_login_with_a_provider(
+    house: House, open_browser: Callable[[str], Any], served: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over there and back in a browser of its own, which keeps the cookie on the way."""
+    from selenium.webdriver.common.by import By
+
+    provider = OwnProvider()
+    provider.start()
+    monkeypatch.setenv("TUNEGATE_OIDC_SECRET", SECRET)
+    (house.home / FILE).write_text(f"issuer: {provider.issuer}\nclient_id: {CLIENT}\nclaim: preferred_username\n")
+    site = served()
+    driver = open_browser("admin")
+    driver.get(f"{site}/releases?state=Judged")
+    driver.find_element(By.PARTIAL_LINK_TEXT, "Log in with").click()
+    provider.stop()
+    assert driver.current_url == f"{site}/releases?state=Judged"
+    assert driver.find_element(By.CSS_SELECTOR, ".who b").text == "auditor"
 
 
 def test_a_forged_event_is_not_proved_in_the_page(site: str, open_browser: Callable[[str], Any]) -> None:

@@ -46,11 +46,12 @@ def test_a_login_leads_nowhere_else(target: str) -> None:
     assert local_path(target) == ""
 
 
-def test_a_wrong_password_is_recorded_for_who_there_is(visitor: Visitor, house: House) -> None:
+def test_a_wrong_password_is_recorded(visitor: Visitor, house: House) -> None:
     browser, reviewer = visitor(), users.named(house, "reviewer").user_id
     assert browser.log_in("reviewer", "guess").status_code == 401
     assert browser.log_in("a-password-in-the-wrong-field", "x").status_code == 401
-    assert denials(house) == [{"action": "sign-in", "about": None, "by": reviewer, "rule": "password"}]
+    denied = {"action": "sign-in", "about": None, "rule": "password"}
+    assert denials(house) == [{**denied, "by": reviewer}, {**denied, "by": None}]
 
 
 def test_a_login_has_a_new_id_and_the_one_before_is_worth_nothing(visitor: Visitor) -> None:

@@ -1,5 +1,6 @@
 """Each page for each role, the way from waiting to promoted, and what people type shown as nothing but text."""
 
+import json
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +16,8 @@ from tunegate.recording import append, record_once, standing
 
 Visitor = Callable[..., Any]
 PASSWORD = "correct horse battery"
-PARTS = {"subject": "bot@1", "alias": "bot", "seq": "0", "task": "facts", "name": "none", "key_id": "0" * 16}
+PARTS = {"subject": "bot@1", "alias": "bot", "seq": "0", "task": "facts", "name": "none", "key_id": "0" * 16,
+         "kind": "model-card", "suffix": "json"}  # fmt: skip
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'{{ 7*7 }}"
 ROWS = ['{"prompt": "<script>alert(1)</script>", "completion": "x"}', "<img src=x onerror=alert(1)>"]
 
@@ -118,6 +120,9 @@ def test_from_waiting_to_promoted_and_back(visitor: Visitor, house: House) -> No
     assert (
         page.url.path == "/releases/bot@4" and "approved; bot@4 is released" in page.text and "looks right" in page.text
     )
+    assert "nobody is answered by it" in page.text and "An operator may promote it" in page.text
+    assert 'href="/routes/bot?version=bot@4"' in operator.get("/").text and ">promote it<" not in reviewer.get("/").text
+    assert 'name="version" value="bot@4"' in operator.get("/routes/bot?version=bot@4").text
     for path, fields in (
         ("promote", {"version": "bot@4", "place": "canary", "share": "12.5"}),
         ("promote", {"version": "bot@4", "place": "champion", "share": ""}),
@@ -235,6 +240,7 @@ def test_what_people_type_is_shown_as_text(visitor: Visitor, house: House) -> No
             ("/ledger", "subject"),
             ("/compare", "a"),
             ("/login", "next"),
+            ("/routes/bot", "version"),
         )
     ]
     for path in [*paths, *queries, f"/compare?a=bot@1&b={EVIL}", f"/releases/{EVIL}", f"/nowhere/{EVIL}"]:
@@ -244,11 +250,36 @@ def test_what_people_type_is_shown_as_text(visitor: Visitor, house: House) -> No
     assert "<script>" not in admin.get("/runs/bot@6/live.json").json()["curve"]
 
 
+def test_what_a_form_sends_back_is_text(visitor: Visitor, house: House) -> None:
+    """Policies by their names, texts and faults; names at the login; a key's name; what was denied."""
+    admin, reviewer = visitor("admin"), visitor("reviewer")
+    named = POLICY.replace("harsher", json.dumps(EVIL)).replace("id: better", f"id: {json.dumps(EVIL)}")
+    answers = [admin.fill(f"/policies/{verb}", policy=named, reason=EVIL) for verb in ("backtest", "propose")]
+    answers += [admin.fill(f"/policies/{verb}", policy=EVIL, reason=EVIL) for verb in ("backtest", "propose")]
+    answers += [
+        admin.fill("/people/keys", name=EVIL[:199], infer="1", days=EVIL),
+        reviewer.fill("/releases/bot@4/approve", reason=EVIL, verdict=EVIL),
+        reviewer.fill(f"/routes/{EVIL}/kill", reason=EVIL),
+        visitor("operator").fill("/routes/bot/promote", version=EVIL, place=EVIL, share=EVIL, reason=EVIL),
+        visitor().fill("/login", name=EVIL, password=EVIL, next=EVIL),
+    ]
+    answers += [admin.get(path) for path in ("/policies", "/people", "/ledger", "/")]
+    for answer in answers:
+        assert answer.status_code < 500 and answer.headers["content-type"].startswith("text/html")
+        assert "<script>alert" not in answer.text and "<img src=x" not in answer.text, answer.url
+    assert "&lt;/script&gt;" in answers[0].text
+
+
 ABSENT = (
-    "/releases/..%2f..%2fetc%2fpasswd", "/releases/bot@999", "/releases/bot@5/report.md", "/compare?a=bot@1&b=bot@1",
-    "/runs/..%2f..%2fkeys/live.json", "/runs/bot@1%2f..%2fx", "/routes/nothing", "/data/rows:..%2f..", "/records/%00",
-    "/records/sha256:..%2f..%2fx", "/records/sha256:" + "0" * 64, "/policies/sha256:" + "0" * 64,
-    "/ledger/-1", "/ledger/1e9", "/ledger/" + "9" * 30, "/ledger/%F0%9D%9F%97",
+    "/releases/..%2f..%2fetc%2fpasswd", "/releases/bot@999", "/releases/bot@5/fairness.html",
+    "/compare?a=bot@1&b=bot@1", "/runs/..%2f..%2fkeys/live.json", "/runs/bot@1%2f..%2fx", "/routes/nothing",
+    "/data/rows:..%2f..",
+    "/records/%00", "/records/sha256:..%2f..%2fx", "/records/sha256:" + "0" * 64,
+    "/policies/sha256:" + "0" * 64, "/ledger/-1", "/ledger/1e9", "/ledger/" + "9" * 30, "/ledger/%F0%9D%9F%97",
+    "/routes/nothing/fairness",
+    "/releases/bot@1/documents/..%2fform", "/releases/bot@1/documents/model-card/file.exe",
+    "/releases/bot@1/documents/model-card/file.%2e%2e%2fx", "/releases/bot@1/documents/change-log/file.json",
+    "/releases/bot@2/documents/change-log?against=..%2f..%2fx", "/releases/bot@9/documents/model-card",
 )  # fmt: skip
 
 
@@ -257,6 +288,27 @@ def test_what_is_not_there_is_not_there(visitor: Visitor) -> None:
     for path in ABSENT:
         answer = browser.get(path)
         assert answer.status_code in (400, 404) and "Traceback" not in answer.text, path
+
+
+def test_an_api_key_is_made_rotated_and_revoked(visitor: Visitor, house: House) -> None:
+    """Each key is shown once; the old one goes on for a day, the revoked one opens nothing; each step is one event."""
+    admin = visitor("admin")
+    page = admin.fill("/people/keys", name="app", infer="1", days="30")
+    first = str(api_keys.listed(house)["keys"][0]["key_id"])
+    assert page.status_code == 200 and f"tg_{first}_" in page.text and "tg_" not in admin.get("/people").text
+    page = admin.fill(f"/people/keys/{first}/rotate")
+    old, new = api_keys.listed(house)["keys"]
+    assert f"tg_{new['key_id']}_" in page.text and f"takes the place of {first}" in page.text
+    assert old["replaced_by"] == new["key_id"] and old["state"] == "valid" and new["scopes"] == old["scopes"]
+    text = admin.get("/people").text
+    assert f"/people/keys/{first}/rotate" not in text and f"/people/keys/{new['key_id']}/rotate" in text
+    assert f"/people/keys/{first}/revoke" in text and "tg_" not in text
+    assert admin.fill(f"/people/keys/{first}/revoke").status_code == 400  # a reason is asked for
+    admin.fill(f"/people/keys/{new['key_id']}/revoke", reason="leaked")
+    assert [key["state"] for key in api_keys.listed(house)["keys"]] == ["valid", "revoked"]
+    assert admin.fill(f"/people/keys/{new['key_id']}/rotate").status_code == 400
+    key = users.named(house, "admin").key_id
+    assert {event.actor for event in house.ledger.events(("api-key-created", "api-key-revoked"))} == {key}
 
 
 def test_a_list_is_asked_and_turned(visitor: Visitor) -> None:
