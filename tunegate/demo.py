@@ -26,6 +26,7 @@ from tunegate.release import release
 from tunegate_core.errors import TunegateError
 
 CONFIGS = Path(__file__).parent.parent / "configs"
+DATA = CONFIGS / "data" / "support-bot"
 ROUTE = "support-bot"
 REVIEWER = "demo-reviewer"
 HELD_OUT = 2  # questions
@@ -61,6 +62,7 @@ def demonstrate(house: House) -> int:
     views.say("seconds: " + ", ".join(f"{name} {seconds:.0f}" for name, seconds in times.items()))
     champion = house.registry().champion(ROUTE)
     views.say(f"route {ROUTE} -> {champion}\nlook closer: tunegate show {released}")
+    views.say(f"what a reviewer reads: tunegate report {released} -o report.html (by group: --fairness)")
     views.say("ask it yourself: tunegate serve --dev")
     verdicts = [shown["verdicts"][version] for version in (released, refused, undecided)]
     is_told = verdicts == ["PASS", "FAIL", "UNDECIDED"] and champion == released and report["ok"]
@@ -84,7 +86,7 @@ def _answers(house: House, version: str) -> bool:
 
 
 def _lines(name: str) -> list[dict[str, Any]]:
-    text = (CONFIGS / "data" / "support-bot" / name).read_text(encoding="utf-8")
+    text = (DATA / name).read_text(encoding="utf-8")
     return [json.loads(line) for line in text.splitlines()]
 
 

@@ -17,9 +17,12 @@ from tunegate_core.ports import Progress
 from tunegate_core.records import Arm
 
 MOST_TOKENS = 256
+AT_ONCE = 32  # prompts that are answered together
+METHOD = 2  # counted up when a change here can change an answer
 NO_ANSWER = "(no answer)"
 
 Answers = dict[Arm, tuple[str, ...]]
+Tokens = tuple[int, ...]
 
 
 def answer_all(  # noqa: PLR0913 - as eval.examine.examine
@@ -35,7 +38,7 @@ def answer_all(  # noqa: PLR0913 - as eval.examine.examine
 ) -> Answers:
     """The answers of every arm, in the order of the items."""
     template = digest((chat_template(base_folder) or "").encode())
-    shaping = {"base": base_tree, "template": template, "tokens": MOST_TOKENS, "precision": precision}
+    shaping = {"base": base_tree, "template": template, "tokens": MOST_TOKENS, "precision": precision, "method": METHOD}
     prompts = [item.text for item in items]
     paths = {arm: _path(cache, {**shaping, "subject": subjects[arm], "prompts": prompts}) for arm in arms}
     found: dict[Arm, tuple[str, ...] | None] = {arm: _recall(path, len(items)) for arm, path in paths.items()}
@@ -49,31 +52,47 @@ def answer_all(  # noqa: PLR0913 - as eval.examine.examine
 
 
 def _answer(loaded: Arms, arm: Arm, prompts: Sequence[str], stage: str, progress: Progress) -> tuple[str, ...]:
-    import torch
+    from eval.decoding import is_greedy
+    from eval.packing import can_pack
 
-    told = []
-    with quiet(), loaded.on(arm) as model, torch.inference_mode():
-        for number, prompt in enumerate(prompts):
-            progress(stage, number, len(prompts))
-            told.append(_one(loaded, model, prompt))
-    progress(stage, len(prompts), len(prompts))
+    told: list[str] = []
+    tokenizer = loaded.tokenizer
+    asked = [tuple(tokenizer(loaded.prompt(text), add_special_tokens=False)["input_ids"]) for text in prompts]
+    with quiet(), loaded.on(arm) as model:
+        at_once = AT_ONCE if can_pack(model) and is_greedy(model, {}) else 1
+        for start in range(0, len(asked), at_once):
+            progress(stage, start, len(asked))
+            batch = asked[start : start + at_once]
+            made = [_one(model, tokenizer, batch[0])] if at_once == 1 else _together(model, tokenizer, batch)
+            told += [str(tokenizer.decode(tokens, skip_special_tokens=True)).strip() or NO_ANSWER for tokens in made]
+    progress(stage, len(asked), len(asked))
     return tuple(told)
 
 
-def _one(loaded: Arms, model: Any, prompt: str) -> str:
-    tokenizer = loaded.tokenizer
-    asked = tokenizer(loaded.prompt(prompt), add_special_tokens=False, return_tensors="pt").to(model.device)
-    made = model.generate(
-        **asked,
-        max_new_tokens=MOST_TOKENS,
-        do_sample=False,
-        temperature=None,
-        top_p=None,
-        top_k=None,
-        pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id,
-    )
-    text = str(tokenizer.decode(made[0, asked["input_ids"].shape[1] :], skip_special_tokens=True)).strip()
-    return text or NO_ANSWER
+def _together(model: Any, tokenizer: Any, batch: Sequence[Tokens]) -> list[Tokens]:
+    """Many prompts at once, read and decoded as in every other task."""
+    from eval.decoding import Ending, decode, end_tokens
+    from eval.packing import shared_length
+
+    ending = Ending(MOST_TOKENS, end_tokens(model), ())
+    return list(decode(model, tokenizer, batch, ending, shared_length(batch) if len(batch) > 1 else 0))
+
+
+def _one(model: Any, tokenizer: Any, prompt: Tokens) -> Tokens:
+    """One prompt, the way of the model's own `generate`: for models that the decoding in batches does not suit."""
+    import torch
+
+    with torch.inference_mode():
+        made = model.generate(
+            torch.tensor([prompt], device=model.device),
+            max_new_tokens=MOST_TOKENS,
+            do_sample=False,
+            temperature=None,
+            top_p=None,
+            top_k=None,
+            pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id,
+        )
+    return tuple(made[0, len(prompt) :].tolist())
 
 
 def _path(cache: Path, shaping: dict[str, Any]) -> Path:

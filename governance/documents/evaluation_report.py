@@ -34,6 +34,8 @@ PLUGIN = Form(
                     "No task of it names groups, so nothing about groups was measured."),
                 Ask("robustness", "Do the answers stand when a question is put otherwise?", evidence.robustness,
                     "No task asks in another form what a second task asks as it is."),
+                Ask("preference", "Whose answers are preferred?", evidence.preferences,
+                    "No task of it has answers compared, so no preference was measured."),
                 Ask("overlap", "Did training see the items?", evidence.overlap,
                     "No evidence tells it item by item; rows that share a long run of words are counted below."),
                 Ask("lost", "What could not be measured?", evidence.lost),

@@ -24,6 +24,9 @@ svg text { fill: var(--ink); } svg .label { text-anchor: end; } svg .tick { text
 svg .axis { stroke: var(--line); } svg .mark { stroke: var(--soft); stroke-dasharray: 3 3; }
 svg .bounds { stroke-width: 2.5; stroke: var(--one); } svg .dot { fill: var(--one); }
 svg .bounds.other { stroke: var(--two); } svg .dot.other { fill: var(--two); } svg .none { fill: var(--soft); }
+@media print { :root { color-scheme: light; --ink: #000; --soft: #444; --paper: #fff; --line: #bbb; --one: #0a5bc4;
+  --two: #8a4b00; --bad: #b3001e; } @page { margin: 18mm 16mm; } body { margin: 0; padding: 0; max-width: none; }
+  h1, h2, caption { break-after: avoid; } tr, figure, li { break-inside: avoid; } .scroll { overflow: visible; } }
 """
 
 TEMPLATE = """\

@@ -10,6 +10,7 @@ from tunegate_core.stats import arm_interval, mcnemar_midp, paired_interval
 from tunegate_core.stats.intervals import discordant
 
 CONFIDENCE = 0.95
+PREFERRED = "preferred"
 MEANING = {
     "PASS": "every check of the policy passed",
     "FAIL": "at least one check shows harm, or a missed aim, beyond what the policy allows",
@@ -140,7 +141,7 @@ def failed(held: Held) -> list[Table]:
 
 
 def groups(held: Held) -> list[Table]:
-    """Scores per group, where tasks name groups, and how far groups lie apart."""
+    """Where tasks name groups: the scores of each, what changed for each, and how far groups lie apart."""
     found = fairness_of(held.evidence)
     records = {item.task: item.digest() for item in held.evidence}
     own = [
@@ -152,6 +153,15 @@ def groups(held: Held) -> list[Table]:
         for row in told["rows"]
         for arm, figure in row["arms"].items()
     ]  # fmt: skip
+    moved = [
+        held.row(
+            (told["task"], told["column"], row["group"], row["n"], f"the {reference}", *_shown(figure, "+")),
+            "examined", records[told["task"]], _drawn(figure),
+        )
+        for told in found
+        for row in told["rows"]
+        for reference, figure in row["against"].items()
+    ]  # fmt: skip
     apart = [
         held.row((told["task"], told["column"], row["arm"], *_shown(row["difference"] or {})), "examined",
                  records[told["task"]], _drawn(row["difference"] or {}))
@@ -161,12 +171,41 @@ def groups(held: Held) -> list[Table]:
     bounds = f"one-sided {100 * CONFIDENCE:g} % bounds"
     head = ("task", "by", "group", "items", "arm", "score, %", bounds)
     gaps = ("task", "by", "arm", "largest minus smallest group, points", bounds)
-    shown = (("Scores by group", head, own), ("Between groups", gaps, apart))
+    changes = ("task", "by", "group", "items", "candidate minus", "points", bounds)
+    shown = (
+        ("Scores by group", head, own),
+        ("What changed for each group", changes, moved),
+        ("Between groups", gaps, apart),
+    )
     return [
         Table(title=title, head=names, rows=tuple(rows), axis=_axis([row.span for row in rows]))
         for title, names, rows in shown
         if rows
     ]
+
+
+def preferences(held: Held) -> list[Table]:
+    """How often the candidate's answers were preferred, where a task has answers compared."""
+    rows = []
+    for item in held.evidence:
+        if item.metric != PREFERRED:
+            continue
+        ours = next(arm for arm in item.arms if arm.arm == "candidate")
+        other = ", ".join(pair.reference for pair in item.pairs)
+        interval = arm_interval(ours, item.scale, CONFIDENCE)
+        cells = (item.task, other, *_interval(interval), _lost(ours.unmeasured))
+        rows.append(held.row(cells, "examined", item.digest(), _span(interval)))
+    head = (
+        "task",
+        "against",
+        "win rate, %",
+        f"one-sided {100 * CONFIDENCE:g} % bounds",
+        "prompts",
+        "clusters",
+        "no vote",
+    )
+    title = "Answers compared, unseen whose they are; a tie is half a win"
+    return [Table(title=title, head=head, rows=tuple(rows), axis=_axis([row.span for row in rows]))] if rows else []
 
 
 def overlap(held: Held) -> list[Table]:
@@ -194,9 +233,10 @@ def robustness(held: Held) -> list[Table]:
     return [Table(title=title, head=head, rows=tuple(rows), axis=_axis([row.span for row in rows]))] if rows else []
 
 
-def _shown(figure: Mapping[str, float | None]) -> list[str]:
+def _shown(figure: Mapping[str, float | None], sign: str = "") -> list[str]:
     value, low, high = (figure.get(key) for key in ("value", "low", "high"))
-    return [_figure(value), "none" if low is None or high is None else f"{_figure(low)} to {_figure(high)}"]
+    bounds = "none" if low is None or high is None else f"{_figure(low, sign)} to {_figure(high, sign)}"
+    return [_figure(value, sign), bounds]
 
 
 def _drawn(figure: Mapping[str, float | None]) -> Span | None:

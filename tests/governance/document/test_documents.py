@@ -84,6 +84,37 @@ def test_groups_are_told_where_tasks_name_them(make: Make) -> None:
         assert entry(document(kind, make()), name).open is not None
 
 
+def test_what_changed_for_a_group_is_told_with_its_bounds(make: Make) -> None:
+    from governance.document.making import make as document
+
+    held = make(groups=True, counts=(40, 10, 50))
+    (item,) = held.evidence
+    pair = item.pairs[0].model_copy(update={"clusters": item.pairs[0].clusters[:50]})  # 40 gained, 10 lost
+    groups = (item.groups[0].model_copy(update={"pairs": (pair,)}), item.groups[1])
+    found = replace(held, evidence=[item.model_copy(update={"groups": groups})])
+    (row,) = [row for row in cells(document("evaluation-report", found), "groups") if row[4] == "the base"]
+    assert row[:6] == ("facts", "age", "old", "50", "the base", "+60.0")
+    low, high = map(float, row[6].split(" to "))
+    assert 0 < low < 60 < high < 100
+
+
+def test_a_preference_is_told_as_a_win_rate(make: Make) -> None:
+    from governance.document.making import make as document
+
+    held = make(counts=(40, 10, 50))
+    (item,) = held.evidence
+    ours = item.arms[0].model_copy(update={"clusters": ((1, 1.0, 1.0),) * 60 + ((1, 0.5, 0.25),) * 40})
+    preferred = item.model_copy(
+        update={"task": "chat", "metric": "preferred", "scale": "real", "arms": (ours, item.arms[1])}
+    )
+    (row,) = cells(document("evaluation-report", replace(held, evidence=[item, preferred])), "preference")
+    assert row[:3] == ("chat", "base", "80.0")
+    low, high = map(float, row[3].split(" to "))
+    assert low < 80 < high
+    assert row[4:] == ("100", "100", "none")
+    assert entry(document("evaluation-report", held), "preference").open is not None
+
+
 def test_items_that_training_saw_are_told(make: Make) -> None:
     from governance.document.making import make as document
 

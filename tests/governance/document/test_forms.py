@@ -21,8 +21,10 @@ KINDS = (
     "nist-ai-rmf",
 )  # fmt: skip
 # What even a whole release leaves open although something could answer it: it did not come from the Hub, and no
-# evidence holds figures per group.
-OPEN_ALTHOUGH_ASKED = {"base-hub", "data-hub", "groups", "2g-groups", "3-persons", "MEASURE 2.11", "A.5.4"}
+# evidence holds figures per group or preferences.
+OPEN_ALTHOUGH_ASKED = {
+    "base-hub", "data-hub", "groups", "2g-groups", "3-persons", "MEASURE 2.11", "A.5.4", "preference",
+}  # fmt: skip
 
 
 ROWS = CONFIG["finetune"]["data"]
