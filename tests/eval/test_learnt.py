@@ -83,6 +83,7 @@ def scores(evidence: Evidence, folder: Path, arm: str) -> list[float | None]:
     return [row["arms"][arm].get("score") for row in rows]
 
 
+@pytest.mark.slow
 def test_what_was_learnt_by_heart_is_found_and_kept_nowhere(
     learnt: Learnt, parrot: Path, planted: Path, tmp_path: Path
 ) -> None:
