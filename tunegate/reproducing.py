@@ -99,8 +99,9 @@ def _tree(house: House, tree: str) -> Finding:
 def _items(house: House, planned: Planned) -> Finding:
     from eval.items import freeze
 
-    learnt = training_rows(house, planned)
-    found = {item.task: item.digest for item in freeze(recall_tasks(house, planned), learnt)}
+    tasks = recall_tasks(house, planned)
+    learnt = training_rows(house, planned) if any(task.is_of_training for task in tasks) else None
+    found = {item.task: item.digest for item in freeze(tasks, learnt)}
     wanted = {task: str(items["digest"]) for task, items in planned.items.items()}
     other = sorted(task for task in wanted if found.get(task) != wanted[task])
     if other:

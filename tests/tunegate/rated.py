@@ -14,7 +14,11 @@ from tunegate.house import House
 from tunegate.recording import append, record_once
 from tunegate_core.records import AdapterRecord, BaseModelRecord
 
-LIKED = Policy(name="liked", checks=({"id": "liked", "kind": "preferred", "task": "chat"},))
+LIKED = Policy(
+    name="liked",
+    checks=({"id": "liked", "kind": "preferred", "task": "chat"},),
+    approvals=ApprovalRule(required=0),
+)
 DIGEST = "sha256:" + "0" * 64
 
 
@@ -31,7 +35,7 @@ def tell(house: House, prompts: int = 20, name: str = "liked", raters: int = 1) 
     planned = Planned(
         name=name, version=1, route=name, run=f"run-{name}", starter="0" * 16,
         config=store.put_json({"eval": {"tasks": [task], "batch_size": 1}}), base=base, data=None,
-        policy=store.put(LIKED.canonical()), margins=LIKED.margins(), approvals=ApprovalRule(required=0),
+        policy=store.put(LIKED.canonical()), margins=LIKED.margins(), approvals=LIKED.approvals,
         items={"chat": {"digest": DIGEST, "metric": "preferred", "n": prompts, "clusters": prompts}}, champion=None,
         source_adapter="elsewhere@1", attempt=1,
     )  # fmt: skip
