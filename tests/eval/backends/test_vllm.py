@@ -13,10 +13,10 @@ from tunegate_core.config import TaskBlock
 from tunegate_core.errors import BadInput, ConfigError
 
 QUESTIONS = Path(__file__).parents[3] / "configs/data/support-bot/general.jsonl"
-TASK = TaskBlock(name="general", questions=str(QUESTIONS), limit=24)
+TASK = TaskBlock(name="general", questions=str(QUESTIONS), limit=8)
 ARMS = ("candidate", "base", "champion")
 NATS = 0.01  # in float32, of sums over answers of one to a dozen tokens
-SAME_ANSWERS = 0.9  # of words for words: where two tokens are all but equally likely, rounding decides
+OTHER_ANSWERS = 1  # of six: where two tokens are all but equally likely, rounding decides
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def answers(lm: AskingLM, arm: Any) -> tuple[list[tuple[float, bool]], list[str]
         for choice in item.choices or ()
     ]
     greedy = {"until": ["\n\n"], "do_sample": False, "temperature": 0.0, "max_gen_toks": 12}
-    said = [Instance("generate_until", {}, (prompt, greedy), at) for at, prompt in enumerate(prompts[:12])]
+    said = [Instance("generate_until", {}, (prompt, greedy), at) for at, prompt in enumerate(prompts[:6])]
     return lm._loglikelihood_tokens(asked), lm.generate_until(said)
 
 
@@ -70,7 +70,7 @@ def test_both_backends_agree_and_adapters_are_not_mixed_up(real_base: Path, adap
         (theirs, said), (ours, told) = found["vllm"][arm], found["transformers"][arm]
         assert [value for value, _ in theirs] == pytest.approx([value for value, _ in ours], abs=NATS)
         assert [greedy for _, greedy in theirs] == [greedy for _, greedy in ours]
-        assert sum(a == b for a, b in zip(said, told, strict=True)) >= SAME_ANSWERS * len(said)
+        assert sum(a != b for a, b in zip(said, told, strict=True)) <= OTHER_ANSWERS
     firsts = [found["vllm"][arm][0][0][0] for arm in ARMS]
     assert min(abs(a - b) for a, b in zip(firsts, firsts[1:] + firsts[:1], strict=True)) > 10 * NATS
 
