@@ -78,12 +78,12 @@ def examine(house: House, planned: Planned) -> None:
             champion = standing(house, planned.champion).adapter
             folders["champion"], subjects["champion"] = adapter_folder(house, champion), champion.tree
         tasks = recall_tasks(house, planned)
-        learnt = training_rows(house, planned)
+        scored = [task for task in tasks if task.feedback is None]
+        learnt = training_rows(house, planned) if scored else None
         items = freeze(tasks, learnt)
         for item in items:
             verify_planned(planned, item.task, item.digest)
         precision = resolve_precision("auto", gpu=device_name() == "cuda")
-        scored = [task for task in tasks if task.feedback is None]
         rated = [task for task in tasks if task.feedback is not None]
         evidence = rated_evidence(house, planned, rated, folders, subjects, precision)
         if not scored:
