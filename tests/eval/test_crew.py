@@ -69,7 +69,7 @@ def test_a_process_of_its_own_answers_the_same_and_raises_the_same(setup: Setup,
     assert not multiprocessing.active_children()
 
 
-@pytest.mark.slow
+@pytest.mark.fault
 def test_workers_over_ray_give_the_same_evidence_and_go_on_after_a_kill(
     setup: Setup, tmp_path: Path, questions: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

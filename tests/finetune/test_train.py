@@ -222,7 +222,7 @@ def test_a_killed_worker_is_started_again_and_ends_with_the_same_bytes(
     assert hash_file(tmp_path / "adapter" / "adapter_model.safetensors") == undisturbed
 
 
-@pytest.mark.slow
+@pytest.mark.fault
 def test_a_loss_that_explodes_stops_the_run(
     cluster: str, tiny_base: Path, examples: list[Encoded], tmp_path: Path
 ) -> None:

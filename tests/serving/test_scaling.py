@@ -158,7 +158,7 @@ class Stream(threading.Thread):
                     return
 
 
-@pytest.mark.slow
+@pytest.mark.fault
 def test_replicas_come_with_load_and_leave_when_their_streams_have_ended(tmp_path: Path, world: World) -> None:
     world.publish(routes=(), grants=())
     with fleet(tmp_path, world.signer.public_raw) as (running, name):

@@ -93,9 +93,7 @@ def test_a_folder_that_stands_on_its_own(house: House, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_real_release_is_made_again(released: Path, value: Callable[..., Any], command: Callable[..., Any]) -> None:
-    found = value(released, "reproduce", "starter@1", "--inputs")
-    assert found["inputs_match"], found
+def test_a_real_release_is_made_again(released: Path, command: Callable[..., Any]) -> None:
     done = command(released, "reproduce", "starter@1", "--json")
     found = json.loads(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
