@@ -13,7 +13,7 @@ from typing import Any
 from lm_eval.api.model import TemplateLM
 from lm_eval.models.utils import normalize_gen_kwargs
 
-from eval.backend import Answer
+from eval.backend import ROWS_PER_QUESTION, Answer
 from eval.crew import Batch, Crew, Saying, Scoring
 from eval.encoding import MOST_TOKENS, Encoder
 from eval.journal import Journal, batch_name
@@ -22,7 +22,6 @@ from tunegate_core.errors import BadInput
 from tunegate_core.records import Arm
 
 BATCH_TOKENS = 32_768  # bounds the mask of long rows, which grows with the square of their length
-ROWS_PER_QUESTION = 4  # a question of the usual four choices takes as many rows
 
 
 class AskingLM(TemplateLM):  # type: ignore[misc]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from eval.packing import Question
 
 BACKENDS = "eval.backends"
+ROWS_PER_QUESTION = 4  # a question of the usual four choices is as many rows, or requests
 Answer = tuple[float, bool]  # log-likelihood (nats), and whether greedy decoding would say just this
 
 

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
+from eval.packing import shared_length
+
 Tokens = tuple[int, ...]
 # Settings of a model's generation config that leave greedy decoding as it is.
 HARMLESS = {
@@ -45,13 +47,14 @@ def end_tokens(base: Any) -> frozenset[int]:
 
 
 @torch.inference_mode()
-def decode(model: Any, tokenizer: Any, prompts: Sequence[Tokens], ending: Ending, shared: int) -> list[Tokens]:
-    """The answer's tokens to each prompt, the ending among them. `shared`: first tokens that all prompts share.
+def decode(model: Any, tokenizer: Any, prompts: Sequence[Tokens], ending: Ending) -> list[Tokens]:
+    """The answer's tokens to each prompt, the ending among them.
 
     Shapes: B rows still open, L tokens of a row so far, V the vocabulary.
     """
     answers: list[list[int]] = [[] for _ in prompts]
     rows = list(range(len(prompts)))
+    shared = shared_length(prompts) if len(prompts) > 1 else 0
     logits_B_V, cache, mask_B_L = _read(model, prompts, shared, ending.room)
     window = max((len(tokenizer.encode(text, add_special_tokens=False)) for text in ending.texts), default=0) + 2
     for _ in range(ending.room):

@@ -71,6 +71,10 @@ class Bench:
         shaping = {"base": self.base_tree, "adapter": adapter, "items": opened.digest()}
         return digest_json({**shaping, "settings": self.settings(opened.block)})
 
+    def recall(self, opened: OpenTask, key: str) -> ArmRun | None:
+        """The results that an earlier try kept; of what is made of training rows there are none."""
+        return recall(self.path(key), key, opened.items) if opened.learnt is None else None
+
     def path(self, key: str) -> Path:
         """Where the results of a finished pair of task and arm are kept."""
         return self.cache / "scores" / f"{key.removeprefix('sha256:')}.json"
@@ -140,10 +144,7 @@ def _score(bench: Bench, opened: Sequence[OpenTask]) -> dict[str, dict[Arm, ArmR
     runs: dict[str, dict[Arm, ArmRun | None]] = {}
     for task in opened:
         keys = {arm: bench.key(task, arm) for arm in bench.arms}
-        is_kept = task.learnt is None
-        runs[task.block.name] = {
-            arm: recall(bench.path(key), key, task.items) if is_kept else None for arm, key in keys.items()
-        }
+        runs[task.block.name] = {arm: bench.recall(task, key) for arm, key in keys.items()}
     missing = {arm for found in runs.values() for arm, run in found.items() if run is None}
     with _engine(bench, missing) as engine:
         return {task.block.name: _task(bench, engine, task, runs[task.block.name]) for task in opened}
@@ -197,7 +198,7 @@ class _Engine:
 
         bench, lm, is_kept = self._bench, self.lm, task.learnt is None
         key, total = bench.key(task, arm), len(task.items)
-        found = recall(bench.path(key), key, task.items) if is_kept else None  # two arms may be the same adapter
+        found = bench.recall(task, key)  # two arms may be the same adapter
         if found is not None:
             return found
         bench.progress(_stage(task, arm), 0, total)

@@ -6,15 +6,7 @@ is asked of a model is what it was trained on, token by token.
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
-
-
-def load_tokenizer(base_folder: Path) -> Any:
-    """The tokenizer of a materialised base."""
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(base_folder, local_files_only=True, trust_remote_code=False)
 
 
 def last_taught(row: str, tokenizer: Any) -> tuple[str, str]:

@@ -11,12 +11,13 @@ A copy has no text of its own in the store: it is its row and the pairs, so that
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from tunegate_core.canonical import canonical_json
 from tunegate_core.errors import DataError
+from tunegate_core.rows import texts_of
 
 WORD = re.compile(r"[^\W\d_]+(?:['\N{RIGHT SINGLE QUOTATION MARK}-][^\W\d_]+)*")
 WHOSE = re.compile(r"['\N{RIGHT SINGLE QUOTATION MARK}]s$")
@@ -36,7 +37,7 @@ class Swaps:
     def row(self, canonical: str) -> tuple[Outcome, str]:
         """What becomes of a row (canonical JSON), and the row with its words exchanged, or as it was."""
         told = json.loads(canonical)
-        words = {part for text in _texts(told) for word in WORD.findall(text) for part in _parts(word)}
+        words = {part for text in texts_of(told) for word in WORD.findall(text) for part in _parts(word)}
         found = [self._partners[word] for word in words & self._partners.keys()]
         if not found:
             return "unchanged", canonical
@@ -89,18 +90,6 @@ def _cased(word: str, like: str) -> str:
     if like.isupper() and len(like) > 1:
         return word.upper()
     return word.capitalize() if like[:1].isupper() else word
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """The texts of a row; who said a message is none."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for key, part in value.items():
-            yield from _texts(part) if key != "role" else ()
-    elif isinstance(value, list):
-        for part in value:
-            yield from _texts(part)
 
 
 def _mapped(value: Any, change: Callable[[str], str]) -> Any:

@@ -111,6 +111,18 @@ def plain(text: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
+def texts_of(value: Any) -> Iterator[str]:
+    """Every text of a row as it was read; who said a message is none."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            yield from texts_of(part) if key != "role" else ()
+    elif isinstance(value, list):
+        for part in value:
+            yield from texts_of(part)
+
+
 def without(data: bytes, rows: Collection[int]) -> bytes:
     """The stored form of a set after these rows were erased. Raises IntegrityError for what is no such form."""
     lines = data.splitlines()

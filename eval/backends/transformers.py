@@ -17,7 +17,7 @@ from eval.backend import Answer, Setup
 from eval.decoding import Ending, Tokens, decode, end_tokens, is_greedy
 from eval.encoding import Encoder
 from eval.model import Arms
-from eval.packing import Question, can_pack, score_packed, shared_length
+from eval.packing import Question, can_pack, score_packed
 from eval.quiet import quiet
 from tunegate_core.records import Arm
 
@@ -60,8 +60,7 @@ class Transformers:
                 return self._say_as_the_harness(prompts, settings)
 
             def run(asked: list[Tokens], ending: Ending) -> list[Tokens]:
-                shared = shared_length(asked) if len(asked) > 1 else 0
-                return decode(model, self.encoder.tokenizer, asked, ending, shared)
+                return decode(model, self.encoder.tokenizer, asked, ending)
 
             return self.encoder.answers(prompts, settings, end_tokens(self.encoder), run)
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from eval.backend import Answer, Setup
+from eval.backend import ROWS_PER_QUESTION, Answer, Setup
 from eval.decoding import Ending, Tokens, end_tokens, is_greedy
 from eval.encoding import Encoder
 from eval.model import WEIGHTS, verify_fits
@@ -25,7 +25,6 @@ from eval.packing import Question
 from tunegate_core.errors import BadInput, ResourcesUnavailable
 from tunegate_core.records import Arm
 
-ROWS_PER_QUESTION = 4  # a question of the usual four choices is as many requests
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # that the engine makes room for
 ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from eval.answer import complete
 from eval.model import Arms, Precision, chat_template
 from eval.quiet import quiet
 from eval.task import Item
@@ -63,7 +64,11 @@ def _answer(loaded: Arms, arm: Arm, prompts: Sequence[str], stage: str, progress
         for start in range(0, len(asked), at_once):
             progress(stage, start, len(asked))
             batch = asked[start : start + at_once]
-            made = [_one(model, tokenizer, batch[0])] if at_once == 1 else _together(model, tokenizer, batch)
+            made = (
+                [complete(model, tokenizer, batch[0], MOST_TOKENS)]
+                if at_once == 1
+                else _together(model, tokenizer, batch)
+            )
             told += [str(tokenizer.decode(tokens, skip_special_tokens=True)).strip() or NO_ANSWER for tokens in made]
     progress(stage, len(asked), len(asked))
     return tuple(told)
@@ -72,27 +77,9 @@ def _answer(loaded: Arms, arm: Arm, prompts: Sequence[str], stage: str, progress
 def _together(model: Any, tokenizer: Any, batch: Sequence[Tokens]) -> list[Tokens]:
     """Many prompts at once, read and decoded as in every other task."""
     from eval.decoding import Ending, decode, end_tokens
-    from eval.packing import shared_length
 
     ending = Ending(MOST_TOKENS, end_tokens(model), ())
-    return list(decode(model, tokenizer, batch, ending, shared_length(batch) if len(batch) > 1 else 0))
-
-
-def _one(model: Any, tokenizer: Any, prompt: Tokens) -> Tokens:
-    """One prompt, the way of the model's own `generate`: for models that the decoding in batches does not suit."""
-    import torch
-
-    with torch.inference_mode():
-        made = model.generate(
-            torch.tensor([prompt], device=model.device),
-            max_new_tokens=MOST_TOKENS,
-            do_sample=False,
-            temperature=None,
-            top_p=None,
-            top_k=None,
-            pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id,
-        )
-    return tuple(made[0, len(prompt) :].tolist())
+    return decode(model, tokenizer, batch, ending)
 
 
 def _path(cache: Path, shaping: dict[str, Any]) -> Path:

@@ -14,8 +14,9 @@ from typing import Any
 
 from eval.answers import read_jsonl
 from eval.exposure import LEAST_SHAPES, alternatives, shapes
+from eval.model import load_tokenizer
 from eval.results import EXPOSURE
-from eval.rowtext import last_taught, load_tokenizer
+from eval.rowtext import last_taught
 from eval.task import Item, Learnt, OpenTask, require_metric
 from tunegate_core.canonical import digest
 from tunegate_core.config import TaskBlock

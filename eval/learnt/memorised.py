@@ -9,7 +9,8 @@ takes rows at even distances.
 
 from typing import Any
 
-from eval.rowtext import last_taught, load_tokenizer
+from eval.model import load_tokenizer
+from eval.rowtext import last_taught
 from eval.task import Item, Learnt, OpenTask, require_metric
 from tunegate_core.config import TaskBlock
 from tunegate_core.errors import BadInput

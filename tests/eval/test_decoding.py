@@ -49,7 +49,7 @@ def test_a_row_leaves_when_its_answer_ends(
     arms = Arms(tiny_base, {"candidate": tiny_adapter}, "float32")
     prompts = [tuple(arms.tokenizer.encode(f"Say {n}.")) for n in range(5)]
     with arms.on("candidate") as model:
-        free = decoding.decode(model, arms.tokenizer, prompts, decoding.Ending(8, frozenset(), ()), 4)
+        free = decoding.decode(model, arms.tokenizer, prompts, decoding.Ending(8, frozenset(), ()))
         ends = frozenset({free[0][2]})
         widths: list[int] = []
         real = decoding._step
@@ -59,7 +59,7 @@ def test_a_row_leaves_when_its_answer_ends(
             return real(model, tokens, *rest)
 
         monkeypatch.setattr(decoding, "_step", counted)
-        ended = decoding.decode(model, arms.tokenizer, prompts, decoding.Ending(8, ends, ()), 4)
+        ended = decoding.decode(model, arms.tokenizer, prompts, decoding.Ending(8, ends, ()))
     expected = [next((a[: at + 1] for at, token in enumerate(a) if token in ends), a) for a in free]
     assert ended == expected
     assert widths == sorted(widths, reverse=True)

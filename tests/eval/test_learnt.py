@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from eval.examine import examine
 from eval.exposure import STRINGS, alternatives, exposure, shapes
 from eval.items import freeze, open_task
-from eval.rowtext import last_taught, load_tokenizer
+from eval.model import load_tokenizer
+from eval.rowtext import last_taught
 from eval.task import Learnt
 from tunegate_core.canonical import canonical_json
 from tunegate_core.config import TaskBlock

@@ -119,15 +119,20 @@ class Told:
         return str(self.house.store.put_tree(self.folder / name))
 
     def plan(
-        self, version: int, champion: str | None = None, approvals: int | ApprovalRule = 0, name: str = "bot"
+        self,
+        version: int,
+        champion: str | None = None,
+        approvals: int | ApprovalRule = 0,
+        name: str = "bot",
+        starter: str = "0" * 16,
     ) -> Planned:
         """Record a plan that judges an existing adapter; so many people must approve, or as the rule says. `name` is
-        its route too."""
+        its route too, `starter` the key that began it."""
         store = self.house.store
         rule = ApprovalRule(required=approvals) if isinstance(approvals, int) else approvals
         items = {"facts": {"digest": "sha256:" + "0" * 64, "metric": "acc", "n": 264, "clusters": 264}}
         planned = Planned(
-            name=name, version=version, route=name, run=f"run-{name}-{version}", starter="0" * 16,
+            name=name, version=version, route=name, run=f"run-{name}-{version}", starter=starter,
             config=store.put_json({"eval": {"tasks": [], "batch_size": 1}, "serving": self.serving}), base=self.base,
             data=None, policy=store.put(POLICY.model_copy(update={"approvals": rule}).canonical()),
             margins=POLICY.margins(),
