@@ -3,6 +3,7 @@ EXTRA ?= cpu
 BIN := .venv/bin
 # Fast tests in a process for each of two cores; what is slow uses both cores by itself.
 FAST := -n 2 --dist worksteal -m "not slow and not fault"
+UNIT := -n 2 --dist worksteal -m "not slow and not fault and not browser and not postgres"
 SHELL_FILES := .ci/run scripts/setup.sh scripts/uv-settings.sh benchmarks/trainers/install.sh
 
 export HF_HUB_OFFLINE ?= 1
@@ -27,7 +28,7 @@ test: setup  ## Run every test but the slow faults (at most 20 minutes on 2 core
 test-faults: setup  ## Run the slow tests of faults (at most 25 minutes)
 	$(BIN)/pytest -m fault --durations=30
 
-check: lint unit  ## Format, lint, types, import rules and fast tests (under 3 minutes)
+check: lint unit  ## Format, lint, types, import rules and unit tests (under 3 minutes)
 
 lint: setup
 	$(BIN)/ruff format --check --quiet
@@ -38,7 +39,7 @@ lint: setup
 	$(BIN)/hadolint Dockerfile
 
 unit: setup
-	$(BIN)/pytest $(FAST) -q
+	$(BIN)/pytest $(UNIT) -q
 
 snapshots: setup  ## Write again what is made from the code: JSON Schema, README's help, the list of verbs
 	$(BIN)/python scripts/snapshots.py

@@ -280,20 +280,20 @@ checks:
 def harm_p(gain: int, loss: int, same: int) -> float:
     """The level at which Tango's upper bound just touches zero, by bisection."""
     low, high = 1e-9, 0.4999
-    for _ in range(40):
+    for _ in range(24):
         middle = (low + high) / 2
         is_harm = tango(gain, loss, gain + loss + same, NormalDist().inv_cdf(1 - middle))[1] < 0
         low, high = (low, middle) if is_harm else (middle, high)
     return high
 
 
-@hypothesis.settings(max_examples=20)
+@hypothesis.settings(max_examples=8)
 @hypothesis.given(st.lists(st.tuples(st.integers(0, 9), st.integers(3, 20)), min_size=3, max_size=3))
 def test_holms_correction_is_that_of_statsmodels(counts: list[tuple[int, int]]) -> None:
     from statsmodels.stats.multitest import multipletests
 
     adjusted = multipletests([harm_p(gain, loss, 40) for gain, loss in counts], 0.05, "holm")[1]
-    hypothesis.assume(all(abs(p - 0.05) > 1e-6 for p in adjusted))
+    hypothesis.assume(all(abs(p - 0.05) > 1e-4 for p in adjusted))
     checks = tuple({"id": task, "kind": "non-inferior", "task": task, "margin": 0.0} for task in "abc")
     found = [evidence(gain, loss, 40, task=task) for (gain, loss), task in zip(counts, "abc", strict=True)]
     results = judge(Policy(name="p", rule="any-harm-holm", checks=checks), SUBJECT, found, 1, None).results
