@@ -7,7 +7,17 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")  # Unicode's embeddings, overrides and isolates
 NAMED = re.compile(r"(?P<blob>(?:sha256|rows):[0-9a-f]{64})|&#34;(?P<subject>[a-z0-9][a-z0-9._-]*@[1-9][0-9]*)&#34;")
+
+
+def visible(value: Any) -> Any:
+    """What a template is about to write; characters that would show what follows them in another order stand as their
+    number, as on the command line. Text in a script that runs from right to left needs none of them."""
+    if not isinstance(value, str) or not TURNING.search(value):
+        return value
+    shown = TURNING.sub(lambda found: f"\\u{ord(found[0]):04x}", value)
+    return Markup(shown) if isinstance(value, Markup) else shown
 
 
 def short(digest: str) -> str:

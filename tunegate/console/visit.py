@@ -28,7 +28,7 @@ NAVIGATION: tuple[tuple[str, str, Action], ...] = (
     ("Policies", "policies", "view"),
     ("Ledger", "ledger", "view"),
     ("People and keys", "people", "view"),
-    ("Rate answers", "annotate", "annotate"),
+    ("Compare answers", "annotate", "annotate"),
 )
 
 
