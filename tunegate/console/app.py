@@ -17,6 +17,7 @@ from tunegate.console import (
     datasets,
     deciding,
     entering,
+    feedbacks,
     ledgers,
     overview,
     papers,
@@ -54,6 +55,7 @@ PARTS = (
     ledgers,
     peoples,
     annotate,
+    feedbacks,
 )
 PAGES: tuple[Page, ...] = tuple(page for part in PARTS for page in part.PAGES)
 

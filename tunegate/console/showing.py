@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -41,11 +41,14 @@ def basis_points(value: int) -> str:
     return f"{value / 100:g} %"
 
 
-def linked_json(value: Any, url: Callable[..., str]) -> Markup:
-    """JSON in which every digest and version leads to its page."""
+def linked_json(value: Any, url: Callable[..., str], sets: Container[str]) -> Markup:
+    """JSON in which every digest and version leads to its page. `sets`: the rows that have one, which is training data;
+    others are reasons, names and feedback."""
 
     def link(found: re.Match[str]) -> str:
         if blob := found["blob"]:
+            if blob.startswith("rows:") and blob not in sets:
+                return str(blob)
             target = url("data", blob) if blob.startswith("rows:") else url("records", blob)
             return f'<a href="{target}">{blob}</a>'
         return f'&#34;<a href="{url("releases", found["subject"])}">{found["subject"]}</a>&#34;'

@@ -27,7 +27,8 @@ NAVIGATION: tuple[tuple[str, str, Action], ...] = (
     ("Data", "data", "view"),
     ("Policies", "policies", "view"),
     ("Ledger", "ledger", "view"),
-    ("People and keys", "people", "view"),
+    ("People", "people", "view"),
+    ("Feedback", "feedback", "view"),
     ("Compare answers", "annotate", "annotate"),
 )
 

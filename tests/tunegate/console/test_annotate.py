@@ -114,7 +114,7 @@ def test_when_all_is_rated_the_candidate_is_judged_by_it(waiting: House, visitor
 
 
 def test_prompts_answers_and_ids_are_text(house: House, visitor: Callable[..., Browser]) -> None:
-    """Nothing in them is markup or turns what follows around; an id that holds such things can be rated all the same."""
+    """Nothing in them is markup or turns what follows around; an id that holds such things can be rated as well."""
     tell(house, prompts=2, more=EVIL)
     browser = visitor("reviewer")
     assert rate(browser, "first", reason=EVIL, correction_1=EVIL).status_code == 200

@@ -26,7 +26,8 @@ PROMPTS = 6
 WAIT_SECONDS = 20
 PHONE = {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": False}
 EVIL = (
-    "</div></form><script>window.harmed = 1</script><img src=x onerror='window.harmed = 1'><style>*{display:none}</style>"
+    "</div></form><script>window.harmed = 1</script><img src=x onerror='window.harmed = 1'>"
+    "<style>*{display:none}</style>"
     "\u202eturned \u05e9\u05dc\u05d5\u05dd " + "W" * 400
 )
 
