@@ -332,6 +332,13 @@ def test_a_proof_is_shown_and_a_broken_one_is_not(visitor: Visitor, house: House
     assert text.startswith("tunegate/")
 
 
+def test_two_side_by_side_lead_to_their_evidence(visitor: Visitor, house: House) -> None:
+    text = visitor("auditor").get("/compare?a=bot@1&b=bot@2").text
+    for subject in ("bot@1", "bot@2"):
+        blobs = standing(house, subject).body("examined")["evidence"]
+        assert blobs and all(f'href="/records/{blob}"' in text for blob in blobs)
+
+
 def test_only_rows_that_have_a_page_are_linked(visitor: Visitor, house: House) -> None:
     """Training data has one; a reason is shown with its decision and nowhere else."""
     rows, auditor = with_data(house), visitor("auditor")
