@@ -62,9 +62,11 @@ def plan(block: FinetuneBlock, resources: Resources, parameters: int) -> Plan | 
 def plan_finding(found: Plan, resources: Resources) -> Finding:
     """The plan in words."""
     each = f"{found.placement.cpus} CPUs" + (f" and {found.placement.gpus} GPUs" if found.placement.gpu else "")
+    many = found.placement.workers
+    workers = f"1 worker with {each}" if many == 1 else f"{many} workers ({found.strategy}) with {each} each"
     return ok(
         "cluster",
-        f"{found.placement.workers} workers with {each} each ({found.strategy}), {found.room} at once, in "
+        f"{workers}, {found.room} at once, in "
         f"{'bfloat16' if found.low else 'float32'}; of {resources.cpus:g} CPUs, {resources.gpus:g} GPUs",
     )
 

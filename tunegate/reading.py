@@ -32,18 +32,19 @@ def candidate(house: House, subject: str) -> dict[str, Any]:
     now = standing(house, subject)
     planned = now.planned
     verdict = verdict_of(house, now)
+    place = house.registry().place_of(subject) if isinstance(now.state, Released) else None
     return {
         "version": subject,
         "state": type(now.state).__name__,
         "standing": where(now),
-        "place": house.registry().place_of(subject) if isinstance(now.state, Released) else None,
+        "place": place,
         "verdict": verdict.outcome if verdict else None,
         "checks": [check.model_dump(mode="json") for check in verdict.results] if verdict else [],
         "figures": _figures(verdict),
         "evidence": now.body("examined")["evidence"] if now.has("examined") else [],
         "lineage": lineage_of(now),
         "events": [{"seq": event.seq, "kind": event.kind, "at": event.at} for event in now.events],
-        "next": _next(now, planned, verdict),
+        "next": _next(now, planned, verdict, place),
     }
 
 
@@ -145,14 +146,19 @@ def lineage_of(now: Standing) -> dict[str, Any]:
     }
 
 
-def _next(now: Standing, planned: Planned, verdict: Verdict | None) -> list[str]:
+def _next(now: Standing, planned: Planned, verdict: Verdict | None, place: str | None) -> list[str]:
     standing_ = where(now)
     if standing_ == "waiting":
         rule = " by another key than the one that started it" if planned.approvals.four_eyes else ""
+        many = "" if planned.approvals.required == 1 else "s"
         return [
-            f"waits for {planned.approvals.required} approval(s){rule}",
+            f"waits for {planned.approvals.required} approval{many}{rule}, in the console or here:",
             f"tunegate approve {now.subject} --as NAME --reason WHY",
         ]
+    if standing_ == "released" and place is None:
+        return [f"nobody is answered by it yet: tunegate promote {now.subject}"]
+    if standing_ == "released":
+        return [f"ask for the model '{planned.route}': tunegate serve --dev"]
     if standing_ == "undecided" and verdict is not None:
         over = planned.approvals.override
         told = [

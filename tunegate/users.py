@@ -34,7 +34,7 @@ from governance.people import (
     UserRoles,
 )
 from governance.roles import Role, may_any, parse_roles, who_may
-from tunegate.house import LEDGER_KEY, House
+from tunegate.house import LEDGER_KEY, STARTER, House
 from tunegate_core.errors import BadInput, Denied, NotFound
 from tunegate_core.proof.keys import key_id as name_of
 from tunegate_core.proof.keys import parse_public_key
@@ -201,7 +201,9 @@ def authorise_person(house: House, name: str, action: str, about: str | None = N
         authorise(house, user.user_id, action, about)
         return
     _denied(house, Denial(action=action, about=about, rule="no-user"))
-    raise Denied(f"'{name}' is no user, and may not do '{action}'; set TUNEGATE_USER, or ask an admin to add you")
+    who = "there are users here, and you named none" if name == STARTER else f"'{name}' is no user"
+    needed = f"'{action}' takes {' or '.join(who_may(action))}"
+    raise Denied(f"{who}; {needed}: set TUNEGATE_USER to your name, or ask an admin to add you")
 
 
 def acting(house: House, user: SignedIn) -> House:

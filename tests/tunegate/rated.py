@@ -1,5 +1,6 @@
 """A candidate whose answers people compare, told without a model: planned, sealed, examined and judged."""
 
+import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,15 +23,17 @@ LIKED = Policy(
 DIGEST = "sha256:" + "0" * 64
 
 
-def tell(house: House, prompts: int = 20, name: str = "liked", raters: int = 1) -> Planned:
-    """NAME@1 against the base, judged before anybody has rated it. Its prompts are in its plan, as a file."""
+def tell(house: House, prompts: int = 20, name: str = "liked", raters: int = 1, more: str = "") -> Planned:
+    """NAME@1 against the base, judged before anybody has rated it. Its prompts are in its plan, as a file. `more` ends
+    each prompt, its answers and, cut to 100 characters, its id."""
     store = house.store
     tree, base_tree = _tree(house, f"{name}: adapter"), _tree(house, f"{name}: base")
     base = BaseModelRecord(
         source="folder", tree=base_tree, template=DIGEST, architecture="LlamaForCausalLM", parameters=1, vocabulary=1,
         hidden_size=1,
     )  # fmt: skip
-    lines = "".join(f'{{"id": "p{n}", "prompt": "{prompt(n)}"}}\n' for n in range(prompts))
+    items = tuple(Item(f"p{n}{more[:100]}", prompt(n) + more, None, None, f"p{n}") for n in range(prompts))
+    lines = "".join(json.dumps({"id": item.id, "prompt": item.text}) + "\n" for item in items)
     task = {"name": "chat", "feedback": store.put(lines.encode()), "questions": None, "task_yaml": None}
     planned = Planned(
         name=name, version=1, route=name, run=f"run-{name}", starter="0" * 16,
@@ -43,9 +46,8 @@ def tell(house: House, prompts: int = 20, name: str = "liked", raters: int = 1) 
         tree=tree, base=base_tree, template=DIGEST, config=planned.config, rank=1, target_modules=("q_proj",),
         parameters=1,
     )  # fmt: skip
-    items = tuple(Item(f"p{n}", prompt(n), None, None, f"p{n}") for n in range(prompts))
-    ours = Side(planned.subject, tree, tuple(f"ours {n}" for n in range(prompts)))
-    theirs = Side("base", base_tree, tuple(f"theirs {n}" for n in range(prompts)))
+    ours = Side(planned.subject, tree, tuple(f"ours {n}{more}" for n in range(prompts)))
+    theirs = Side("base", base_tree, tuple(f"theirs {n}{more}" for n in range(prompts)))
     sheet = Sheet("chat", DIGEST, raters, items, "base", ours, theirs)
     evidence = preference_evidence(sheet, [], DIGEST, store.put_json(sheet.to_json()))
     blob = store.put(evidence.canonical())

@@ -28,3 +28,11 @@ def test_the_list_is_what_replaying_each_candidate_gives(told_home: Path) -> Non
         assert row["adapter"] == (now.adapter.tree if now.has("sealed") else None)
         assert (row["attempt"], row["route"]) == (now.planned.attempt, now.planned.route)
         assert row["planned_at"] == now.events[0].at
+
+
+def test_what_to_do_next_is_said(told_home: Path) -> None:
+    house = house_of(told_home)
+    assert reading.candidate(house, "bot@1")["next"] == ["ask for the model 'bot': tunegate serve --dev"]
+    waits, how = reading.candidate(house, "bot@4")["next"]
+    assert waits.startswith("waits for 1 approval by another key") and "approve bot@4" in how
+    assert reading.candidate(house, "bot@2")["next"] == []

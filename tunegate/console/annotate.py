@@ -7,6 +7,7 @@ here, from person and prompt. Every click is recorded before the next prompt is 
 from collections.abc import Sequence
 from datetime import UTC
 from typing import Any
+from urllib.parse import unquote
 
 from starlette.responses import RedirectResponse, Response
 
@@ -59,7 +60,7 @@ def compare(visit: Visit) -> Response:
 def rate(visit: Visit) -> Response:
     """Record what was chosen, and what else was said about the two answers."""
     sheet = _sheet(visit)
-    one = _asked(sheet, visit.person.name, visit.form.get("item", ""))
+    one = _asked(sheet, visit.person.name, unquote(visit.form.get("item", "")))
     choice = visit.form.get("choice", "")
     if choice not in CHOICES:
         raise BadInput(f"expected one of {', '.join(CHOICES)}; found {choice!r}")

@@ -17,6 +17,7 @@ from tunegate.console import (
     datasets,
     deciding,
     entering,
+    feedbacks,
     ledgers,
     overview,
     papers,
@@ -32,7 +33,7 @@ from tunegate.console.limits import Limits
 from tunegate.console.logins import LONGEST, Logins
 from tunegate.console.oidc import provider_of
 from tunegate.console.projection import Projection
-from tunegate.console.showing import basis_points, moment, percent, short
+from tunegate.console.showing import basis_points, moment, percent, short, visible
 from tunegate.console.visit import Desk, Page
 from tunegate.house import House
 
@@ -54,6 +55,7 @@ PARTS = (
     ledgers,
     peoples,
     annotate,
+    feedbacks,
 )
 PAGES: tuple[Page, ...] = tuple(page for part in PARTS for page in part.PAGES)
 
@@ -90,11 +92,12 @@ def build_console(house: House, hosts: Sequence[str] = LOCAL_HOSTS, over_tls: bo
 
 
 def templates() -> Environment:
-    """Templates that escape everything and stop at a name they do not know."""
+    """Templates that escape everything, turn no text around, and stop at a name they do not know."""
     environment = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=visible,
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,

@@ -12,6 +12,7 @@ from governance.ledger import Event, Ledger
 from governance.registry import KINDS
 from tunegate.console.showing import linked_json
 from tunegate.console.visit import Page, Visit
+from tunegate.feedback import RECORDED
 from tunegate_core.errors import BadInput, IntegrityError, NotFound
 from tunegate_core.proof.checkpoint import verify_checkpoint
 from tunegate_core.proof.keys import parse_public_key
@@ -47,7 +48,8 @@ def event(visit: Visit) -> Response:
     return visit.page(
         "event.html",
         event=found[0],
-        body=linked_json(found[0].body, visit.url),
+        body=linked_json(found[0].body, visit.url, visit.desk.projection.now().datasets),
+        is_feedback=found[0].kind == RECORDED,
         proof=_proof(visit, ledger, found[0]),
         size=ledger.size(),
     )
@@ -73,7 +75,7 @@ def record(visit: Visit) -> Response:
         "record.html",
         digest=digest,
         bytes=len(data),
-        json=linked_json(value, visit.url) if value is not None else None,
+        json=linked_json(value, visit.url, visit.desk.projection.now().datasets) if value is not None else None,
         text=text,
     )
 

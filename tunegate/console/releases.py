@@ -13,6 +13,7 @@ from tunegate.console.groups import group_tables
 from tunegate.console.papers import all_kinds
 from tunegate.console.stories import decisions, story
 from tunegate.console.visit import Page, Visit
+from tunegate.house import House
 from tunegate.recording import standing, verdict_of
 from tunegate_core.errors import BadInput
 from tunegate_core.records import Verdict
@@ -104,7 +105,7 @@ def comparison(visit: Visit) -> Response:
         verdicts = [verdict_of(visit.house, standing(visit.house, subject)) for subject in asked]
         values |= {
             "sides": [(entry, known.trails[entry.subject]) for entry in entries],
-            "tasks": _side_by_side(verdicts),
+            "tasks": _side_by_side(visit.house, verdicts),
             "checks": _checks_side_by_side(verdicts),
         }
     return visit.page("compare.html", **values)
@@ -138,7 +139,7 @@ def check_rows(verdict: Verdict | None) -> dict[str, Any]:
     return {"rows": rows, "axis": plots.axis(domain) if edges else ""}
 
 
-def figure_rows(house: Any, verdict: Verdict | None) -> list[dict[str, Any]]:
+def figure_rows(house: House, verdict: Verdict | None) -> list[dict[str, Any]]:
     """Each task with its arms, their plots on one scale, and the evidence they are from."""
     if verdict is None:
         return []
@@ -169,18 +170,21 @@ def figure_rows(house: Any, verdict: Verdict | None) -> list[dict[str, Any]]:
     return found
 
 
-def _side_by_side(verdicts: list[Verdict | None]) -> list[dict[str, Any]]:
+def _side_by_side(house: House, verdicts: list[Verdict | None]) -> list[dict[str, Any]]:
     tasks: dict[str, list[Any]] = {}
+    blobs: dict[str, dict[str, None]] = {}
     for side, verdict in enumerate(verdicts):
-        for figure in verdict.figures if verdict else ():
-            tasks.setdefault(f"{figure.task}, {figure.metric}", []).append((side, figure))
+        for told in figure_rows(house, verdict):
+            task = f"{told['task']}, {told['metric']}"
+            tasks.setdefault(task, []).extend((side, row["figure"]) for row in told["rows"])
+            blobs.setdefault(task, {}).update({told["blob"]: None} if told["blob"] else {})
     found = []
     for task, figures in tasks.items():
         domain = plots.domain_of(
             plots.percent(edge) for _, figure in figures for edge in (figure.interval.low, figure.interval.high)
         )
         rows = [(side, figure, plots.of_interval(figure.interval, domain, None)) for side, figure in figures]
-        found.append({"task": task, "rows": rows, "axis": plots.axis(domain)})
+        found.append({"task": task, "rows": rows, "axis": plots.axis(domain), "blobs": list(blobs[task])})
     return found
 
 

@@ -92,7 +92,7 @@ def _planned(planned: Planned, body: Mapping[str, Any]) -> str:
 def _trained(planned: Planned, body: Mapping[str, Any]) -> str:
     done = body["training"]
     loss = f"loss from {done['first_loss']:.3f} to {done['final_loss']:.3f}"
-    return f"{done['steps']} steps on {done['workers']} worker(s) in {done['precision']}; {loss}."
+    return f"{done['steps']} steps on {_many(done['workers'], 'worker')} in {done['precision']}; {loss}."
 
 
 def _sealed(planned: Planned, body: Mapping[str, Any]) -> str:
@@ -102,7 +102,12 @@ def _sealed(planned: Planned, body: Mapping[str, Any]) -> str:
 
 
 def _examined(planned: Planned, body: Mapping[str, Any]) -> str:
-    return f"{len(body['evidence'])} piece(s) of evidence; base, champion and candidate answered the same items."
+    answered = "base, champion and candidate" if planned.champion else "base and candidate"
+    return f"{_many(len(body['evidence']), 'piece')} of evidence; {answered} answered the same items."
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _judged(planned: Planned, body: Mapping[str, Any]) -> str:

@@ -27,8 +27,9 @@ NAVIGATION: tuple[tuple[str, str, Action], ...] = (
     ("Data", "data", "view"),
     ("Policies", "policies", "view"),
     ("Ledger", "ledger", "view"),
-    ("People and keys", "people", "view"),
-    ("Rate answers", "annotate", "annotate"),
+    ("People", "people", "view"),
+    ("Feedback", "feedback", "view"),
+    ("Compare answers", "annotate", "annotate"),
 )
 
 

@@ -14,7 +14,7 @@ from governance.document.making import make, render
 from governance.document.model import Document, Entry, Table
 from tests.governance.document.conftest import CONFIG, Make, base, dataset, digest
 from tunegate_core.errors import BadInput
-from tunegate_core.records import Augmentation
+from tunegate_core.records import Augmentation, GroupOutcome, Interval
 
 
 def entry(document: Document, name: str) -> Entry:
@@ -82,6 +82,28 @@ def test_groups_are_told_where_tasks_name_them(make: Make) -> None:
     for kind, name in (("model-card", "groups"), ("annex-iv", "2g-groups"), ("nist-ai-rmf", "MEASURE 2.11")):
         assert entry(document(kind, held), name).open is None
         assert entry(document(kind, make()), name).open is not None
+
+
+def test_the_fairness_report_tells_what_checks_found_for_each_group(make: Make) -> None:
+    from governance.document.making import make as document
+
+    held = make(groups=True, counts=(40, 10, 50))
+    interval = Interval(value=-0.12, low=-0.2, high=-0.04, confidence=0.95, n=50, clusters=50, method="told")
+    old = GroupOutcome(column="age", group="old", outcome="FAIL", interval=interval)
+    young = GroupOutcome(column="age", group="young", outcome="UNDECIDED")
+    assert held.verdict is not None
+    judged = held.verdict.results[0].model_copy(update={"groups": (old, young)})
+    verdict = held.verdict.model_copy(update={"results": (judged,)})
+    report = document("fairness-report", replace(held, verdict=verdict))
+    assert cells(report, "group-checks") == [
+        (judged.check, "age: old", "FAIL", "-12.0", "-20.0 to -4.0", "50"),
+        (judged.check, "age: young", "UNDECIDED", "not measured", "none", "0"),
+    ]
+    known = {row[2]: row[5] for row in cells(report, "known")}
+    assert set(known) == {"old", "young"} and known["old"] == "something"
+    for name in ("groups", "known", "group-checks"):
+        assert entry(document("fairness-report", make()), name).open is not None
+    assert entry(report, "others").open is not None
 
 
 def test_what_changed_for_a_group_is_told_with_its_bounds(make: Make) -> None:

@@ -1,5 +1,6 @@
 """Comparing on a page: blind, sides drawn, one record a click, resumed where it was left, nobody else's said."""
 
+import html
 import re
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +19,10 @@ from tunegate.release import evaluate
 
 HERE = "/annotate/liked@1/chat"
 ITEM = re.compile(r'name="item" value="([^"]+)"')
-ANSWERS = re.compile(r'<div class="words">((?:ours|theirs) \d+)</div>')
+ANSWERS = re.compile(r'<div class="words" dir="auto">((?:ours|theirs) \d+)</div>')
+
+
+EVIL = "</textarea></div><script>alert(1)</script><img src=x onerror=alert(1)> {{ 7*7 }} \u202eturned\u2066"
 
 
 @pytest.fixture
@@ -107,6 +111,23 @@ def test_when_all_is_rated_the_candidate_is_judged_by_it(waiting: House, visitor
     evaluate(waiting, "liked@1")
     assert standing(waiting, "liked@1").body("judged")["outcome"] == "PASS"
     assert "liked@1" not in browser.get("/annotate").text.partition("<main")[2]
+
+
+def test_prompts_answers_and_ids_are_text(house: House, visitor: Callable[..., Browser]) -> None:
+    """Nothing in them is markup or turns what follows around; an id that holds such things can be rated as well."""
+    tell(house, prompts=2, more=EVIL)
+    browser = visitor("reviewer")
+    assert rate(browser, "first", reason=EVIL, correction_1=EVIL).status_code == 200
+    for page in (browser.get(HERE).text, browser.get(f"{HERE}?at=1").text, browser.get("/annotate").text):
+        assert "<script>alert" not in page and "<img src=x" not in page
+        assert not set(page) & set("\u202e\u2066")
+    assert page_text(browser.get(HERE).text).count("{{ 7*7 }} \\u202eturned\\u2066") == 3
+    (preference, _) = entries(house)
+    assert preference.item.endswith(EVIL) and preference.reason == EVIL and preference.answer_a.endswith(EVIL)
+
+
+def page_text(page: str) -> str:
+    return html.unescape(re.sub("<[^>]*>", "", page))
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,12 @@ FLAGS = (
 )  # fmt: skip
 PROMPTS = 6
 WAIT_SECONDS = 20
+PHONE = {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+EVIL = (
+    "</div></form><script>window.harmed = 1</script><img src=x onerror='window.harmed = 1'>"
+    "<style>*{display:none}</style>"
+    "\u202eturned \u05e9\u05dc\u05d5\u05dd " + "W" * 400
+)
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +124,23 @@ def test_nothing_that_axe_finds_wrong(driver: Any, site: str, scheme: str) -> No
         axe.inject()
         found = axe.run()
         assert not found["violations"], axe.report(found["violations"])
+
+
+def test_what_models_say_is_text(driver: Any, house: House, site: str) -> None:
+    """Markup, script, a word without an end and one from right to left: shown letter by letter, on a phone as well."""
+    tell(house, prompts=2, name="evil", more=EVIL)
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
+    log_in(driver, site)
+    driver.get(f"{site}/annotate/evil@1/chat")
+    seen = driver.find_elements("css selector", ".words")
+    for words in seen:
+        assert words.get_property("textContent").endswith(EVIL.replace("\u202e", "\\u202e"))
+        assert words.find_elements("css selector", "*") == [] and words.rect["width"] <= PHONE["width"]
+    assert len(seen) == 3 and driver.execute_script("return window.harmed === undefined")
+    assert driver.execute_script("return document.documentElement.scrollWidth") <= PHONE["width"]
+    press(driver, "1")
+    assert "1 of 2 rated by you" in driver.page_source
+    driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_answers_fit_wide_and_narrow_screens(driver: Any, site: str) -> None:

@@ -26,7 +26,7 @@ PASSWORD = "correct horse battery"
 SERIOUS = ("serious", "critical")
 PAGES = (
     "/", "/releases", "/releases/bot@1", "/compare?a=bot@1&b=bot@2", "/routes", "/routes/bot", "/runs", "/data",
-    "/policies", "/annotate", "/ledger", "/ledger/3", "/people", "/nowhere", "/routes/bot/fairness",
+    "/policies", "/annotate", "/feedback", "/ledger", "/ledger/3", "/people", "/nowhere", "/routes/bot/fairness",
     "/releases/bot@1/documents/model-card", "/releases/bot@1/documents/change-log",
 )  # fmt: skip
 

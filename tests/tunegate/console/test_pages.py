@@ -17,7 +17,7 @@ from tunegate.recording import append, record_once, standing
 Visitor = Callable[..., Any]
 PASSWORD = "correct horse battery"
 PARTS = {"subject": "bot@1", "alias": "bot", "seq": "0", "task": "facts", "name": "none", "key_id": "0" * 16,
-         "kind": "model-card", "suffix": "json"}  # fmt: skip
+         "kind": "model-card", "suffix": "json", "batch": "0"}  # fmt: skip
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'{{ 7*7 }}"
 ROWS = ['{"prompt": "<script>alert(1)</script>", "completion": "x"}', "<img src=x onerror=alert(1)>"]
 
@@ -87,7 +87,7 @@ def test_every_page_for_every_role(visitor: Visitor, house: House, role: str) ->
             continue
         path = address(house, page.path)
         if page.method == "GET":
-            there = 404 if path.startswith("/annotate/") else 200  # no candidate here waits for ratings
+            there = 404 if path.startswith(("/annotate/", "/feedback/")) else 200  # nobody rates or says anything here
             answer = browser.get(path)
             assert answer.status_code == (there if may(role, page.right) else 403), (path, answer.text)
         else:
@@ -330,6 +330,23 @@ def test_a_proof_is_shown_and_a_broken_one_is_not(visitor: Visitor, house: House
     assert "this one came after it" in browser.get(f"/ledger/{late.seq}").text
     text = browser.get("/ledger/checkpoint.txt").text
     assert text.startswith("tunegate/")
+
+
+def test_two_side_by_side_lead_to_their_evidence(visitor: Visitor, house: House) -> None:
+    text = visitor("auditor").get("/compare?a=bot@1&b=bot@2").text
+    for subject in ("bot@1", "bot@2"):
+        blobs = standing(house, subject).body("examined")["evidence"]
+        assert blobs and all(f'href="/records/{blob}"' in text for blob in blobs)
+
+
+def test_only_rows_that_have_a_page_are_linked(visitor: Visitor, house: House) -> None:
+    """Training data has one; a reason is shown with its decision and nowhere else."""
+    rows, auditor = with_data(house), visitor("auditor")
+    visitor("reviewer").fill("/releases/bot@4/refuse", reason="no", verdict=verdict(house, "bot@4"))
+    planned, said = house.ledger.by_key("plan/6"), standing(house, "bot@4").events[-1]
+    assert f'<a href="/data/{rows}">' in auditor.get(f"/ledger/{planned.seq}").text
+    text = auditor.get(f"/ledger/{said.seq}").text
+    assert said.body["reason"] in text and 'href="/data/rows' not in text
 
 
 def test_pages_see_what_other_processes_record(visitor: Visitor, house: House) -> None:
