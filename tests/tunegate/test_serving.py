@@ -1,6 +1,7 @@
 """A released adapter answers through the `openai` client, on Ray Serve and vLLM, and only as long as it may."""
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import jsonschema
 import openai
 import psutil
 import pytest
@@ -35,9 +37,14 @@ class Endpoint:
     key: str
     process: "subprocess.Popen[bytes]"
     mark: str
+    log: Path
 
     def client(self, key: str | None = None) -> openai.OpenAI:
         return openai.OpenAI(base_url=f"{self.url}/v1", api_key=key or self.key, max_retries=0)
+
+    def complete(self, **changes: Any) -> Any:
+        settings = {"prompt": "The library opens at", "max_tokens": 8, "temperature": 0, **changes}
+        return self.client().completions.create(model="starter", **settings)
 
     def ask(self, model: str = "starter", **more: Any) -> Any:
         settings = {"max_tokens": 8, "temperature": 0, **more}
@@ -55,10 +62,10 @@ def started(home: Path, log: Path, key: str) -> Endpoint:
     kept = {name: text for name, text in os.environ.items() if not name.startswith(("TUNEGATE_", "RAY_"))}
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tunegate", "serve", "--port", str(port)],
+            [sys.executable, "-m", "tunegate", "serve", "--port", str(port), "--dev"],
             stdout=out, stderr=out, env={**kept, "TUNEGATE_HOME": str(home), "HF_HUB_OFFLINE": "1", MARK: mark},
         )  # fmt: skip
-    return Endpoint(home, f"http://127.0.0.1:{port}", key, process, mark)
+    return Endpoint(home, f"http://127.0.0.1:{port}", key, process, mark, log)
 
 
 def wait_until_ready(endpoint: Endpoint, log: Path, seconds: float = 400) -> None:
@@ -129,11 +136,135 @@ def test_completions_and_responses_answer_too(endpoint: Endpoint) -> None:
     assert client.responses.create(model="starter", input="Hello", max_output_tokens=16).output_text is not None
 
 
+DAY = {"type": "string", "enum": ["monday", "sunday"]}
+HOURS = {
+    "type": "object",
+    "properties": {"open": {"type": "boolean"}, "day": DAY},
+    "required": ["open", "day"],
+    "additionalProperties": False,
+}
+AS_HOURS = {"type": "json_schema", "json_schema": {"name": "hours", "schema": HOURS, "strict": True}}
+ARGUMENTS = {"type": "object", "properties": {"day": DAY}, "required": ["day"], "additionalProperties": False}
+TOOL = {"type": "function", "function": {"name": "opening_hours", "parameters": ARGUMENTS}}
+NAMED = {"type": "function", "function": {"name": "opening_hours"}}
+
+
+@pytest.mark.parametrize("choice", ["required", NAMED], ids=["required", "named"])
+def test_a_model_that_must_call_a_tool_calls_it(choice: Any, endpoint: Endpoint) -> None:
+    (call,) = endpoint.ask(tools=[TOOL], tool_choice=choice, max_tokens=48).choices[0].message.tool_calls
+    assert (call.type, call.function.name, bool(call.id)) == ("function", "opening_hours", True)
+    jsonschema.validate(json.loads(call.function.arguments), ARGUMENTS)
+
+
+def test_a_streamed_call_of_a_tool_is_the_same(endpoint: Endpoint) -> None:
+    with endpoint.client().chat.completions.stream(
+        model="starter", messages=ASKED, tools=[TOOL], tool_choice="required", max_tokens=48, temperature=0
+    ) as stream:
+        (call,) = stream.get_final_completion().choices[0].message.tool_calls or ()
+    assert call.function.name == "opening_hours"
+    jsonschema.validate(json.loads(call.function.arguments), ARGUMENTS)
+
+
+def test_a_model_that_may_call_a_tool_is_read_by_the_parser(endpoint: Endpoint) -> None:
+    """SmolLM2's template names no tools, so it is told what to write; what it writes is a call, or words."""
+    calls = '<tool_call>{"name": "opening_hours", "arguments": {"day": "monday"}}</tool_call>'
+    asked = [{"role": "user", "content": f"Repeat this, and nothing else: {calls}"}]
+    answer = endpoint.client().chat.completions.create(
+        model="starter", messages=asked, tools=[TOOL], tool_choice="auto", max_tokens=40, temperature=0
+    )
+    message = answer.choices[0].message
+    assert message.tool_calls or message.content
+    for call in message.tool_calls or ():
+        assert call.function.name == "opening_hours"
+
+
+@pytest.mark.parametrize("settings", [{"temperature": 0}, {"temperature": 1, "seed": 3}])
+def test_an_answer_keeps_to_its_schema(settings: dict[str, Any], endpoint: Endpoint) -> None:
+    answer = endpoint.ask(response_format=AS_HOURS, max_tokens=48, **settings)
+    assert answer.choices[0].finish_reason == "stop"
+    jsonschema.validate(json.loads(answer.choices[0].message.content), HOURS)
+
+
+def test_any_object_is_an_object(endpoint: Endpoint) -> None:
+    asked = [{"role": "user", "content": 'Write this again: {"open": true}'}]
+    answer = endpoint.client().chat.completions.create(
+        model="starter", messages=asked, response_format={"type": "json_object"}, max_tokens=64, temperature=0
+    )
+    assert isinstance(json.loads(answer.choices[0].message.content or ""), dict)
+
+
+def test_a_completion_keeps_to_its_schema(endpoint: Endpoint) -> None:
+    wanted = {"response_format": AS_HOURS}
+    done = endpoint.complete(max_tokens=48, extra_body=wanted)
+    jsonschema.validate(json.loads(done.choices[0].text), HOURS)
+
+
+def test_log_probabilities_come_with_each_token(endpoint: Endpoint) -> None:
+    told = endpoint.ask(logprobs=True, top_logprobs=3, max_tokens=4).choices[0]
+    assert "".join(one.token for one in told.logprobs.content) == told.message.content
+    for one in told.logprobs.content:
+        assert len(one.top_logprobs) == 3 and one.logprob == one.top_logprobs[0].logprob <= 0
+    done = endpoint.complete(logprobs=2, max_tokens=4).choices[0]
+    assert "".join(done.logprobs.tokens) == done.text
+    assert all(len(most) >= 2 for most in done.logprobs.top_logprobs)
+
+
+def test_several_answers_to_one_question(endpoint: Endpoint) -> None:
+    answer = endpoint.ask(n=3, temperature=1, max_tokens=8)
+    assert [choice.index for choice in answer.choices] == [0, 1, 2]
+    assert len({choice.message.content for choice in answer.choices}) > 1
+    assert 3 <= answer.usage.completion_tokens <= 24
+    done = endpoint.complete(n=2, prompt=["The library", "The school"], max_tokens=4)
+    assert [choice.index for choice in done.choices] == [0, 1, 2, 3]
+
+
+def test_a_seed_is_kept_to(endpoint: Endpoint) -> None:
+    def drawn(seed: int) -> str:
+        return str(endpoint.ask(temperature=1, seed=seed, max_tokens=12).choices[0].message.content)
+
+    def completed(seed: int) -> str:
+        return str(endpoint.complete(temperature=1, seed=seed, max_tokens=12).choices[0].text)
+
+    for draw in (drawn, completed):
+        assert draw(1) == draw(1)
+        assert len({draw(seed) for seed in range(1, 4)}) > 1
+
+
+def test_an_answer_ends_before_its_stop(endpoint: Endpoint) -> None:
+    whole = endpoint.complete(max_tokens=8).choices[0].text
+    stop = whole[len(whole) // 2 :][:3]
+    done = endpoint.complete(max_tokens=8, stop=[stop]).choices[0]
+    assert (done.text, done.finish_reason) == (whole[: whole.index(stop)], "stop")
+    said = endpoint.ask().choices[0].message.content
+    cut = endpoint.ask(stop=said[len(said) // 2 :][:3]).choices[0]
+    assert said.startswith(cut.message.content) and cut.message.content != said and cut.finish_reason == "stop"
+
+
+def test_a_completion_streams_with_its_usage_if_asked(endpoint: Endpoint) -> None:
+    chunks = list(endpoint.complete(max_tokens=4, stream=True, stream_options={"include_usage": True}))
+    assert "".join(chunk.choices[0].text for chunk in chunks if chunk.choices) == endpoint.complete(max_tokens=4).choices[0].text
+    assert not chunks[-1].choices and chunks[-1].usage.completion_tokens == 4
+    assert not any(chunk.usage for chunk in chunks[:-1])
+    assert not any(chunk.usage for chunk in endpoint.complete(max_tokens=4, stream=True))
+
+
+def test_a_model_that_only_writes_has_no_embeddings(endpoint: Endpoint) -> None:
+    with pytest.raises(openai.NotFoundError) as caught:
+        endpoint.client().embeddings.create(model="starter", input="Hello")
+    assert caught.value.code == "unsupported_endpoint"
+
+
 @pytest.mark.parametrize("name", ["nobody", "starter@2", "../etc/passwd", "starter:x", "x" * 300])
 def test_no_other_name_answers(name: str, endpoint: Endpoint) -> None:
     with pytest.raises(openai.NotFoundError) as caught:
         endpoint.ask(name)
     assert name not in str(caught.value)
+
+
+def test_a_first_try_needs_no_more_than_what_is_printed(endpoint: Endpoint) -> None:
+    printed = re.search(r"API key: (tg_[0-9a-f]{16}_\S+)", endpoint.log.read_text())
+    assert printed
+    assert [model.id for model in endpoint.client(printed[1]).models.list()] == ["starter"]
 
 
 def test_no_key_no_answer(endpoint: Endpoint) -> None:
@@ -153,13 +284,26 @@ def test_nothing_listens_beyond_this_machine(endpoint: Endpoint) -> None:
     assert not beyond, beyond
 
 
+def servers_of(endpoint: Endpoint) -> list[psutil.Process]:
+    """The processes with vLLM's command line."""
+    processes = [psutil.Process(pid) for pid in marked(endpoint.mark)]
+    return [one for one in processes if "vllm.entrypoints.openai.api_server" in one.cmdline()]
+
+
+def test_the_engine_itself_fetches_nothing(endpoint: Endpoint) -> None:
+    """What the gateway refuses is refused a second time: vLLM runs with a list of hosts on which there is none."""
+    assert servers_of(endpoint)
+    for server in servers_of(endpoint):
+        line = server.cmdline()
+        assert line[line.index("--allowed-media-domains") + 1] == "nowhere.invalid"
+        assert server.environ()["VLLM_MEDIA_URL_ALLOW_REDIRECTS"] == "0"
+
+
 def engine_of(endpoint: Endpoint) -> str:
     """Where its engine listens: the one port of vLLM's server that says it is healthy."""
-    servers = [psutil.Process(pid) for pid in marked(endpoint.mark)]
     ports = {
         connection.laddr.port
-        for server in servers
-        if "vllm.entrypoints.openai.api_server" in server.cmdline()
+        for server in servers_of(endpoint)
         for connection in server.net_connections("inet")
         if connection.status == psutil.CONN_LISTEN
     }
