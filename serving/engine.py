@@ -25,6 +25,8 @@ from tunegate_core.errors import ResourcesUnavailable
 READY_SECONDS = 600
 POLL_SECONDS = 0.25
 DRAIN_SECONDS = 15
+# Between the parts of JSON a grammar allows any white space, and small models may write it for ever.
+STRUCTURED = '{"backend": "xgrammar", "disable_any_whitespace": true}'
 NOWHERE = "nowhere.invalid"  # no such name can be (RFC 6761); to vLLM an empty list means every host
 COUNTED = re.compile(r"^vllm:num_requests_(?:running|waiting)(?:\{.*\})? (\S+)$", re.MULTILINE)
 ENVIRONMENT = {
@@ -170,6 +172,7 @@ def command(settings: EngineSettings, host: str, port: int) -> list[str]:
         *("--tensor-parallel-size", str(settings.tensor_parallel)),
         *("--gpu-memory-utilization", str(settings.memory_share)),
         *("--disable-uvicorn-access-log", "--enable-prompt-tokens-details", "--middleware", "serving.door.Door"),
+        *("--structured-outputs-config", STRUCTURED),
         *("--allowed-media-domains", *(settings.media_domains or (NOWHERE,))),
         *(() if settings.compiled else ("--enforce-eager",)),
         *(("--enable-auto-tool-choice", "--tool-call-parser", settings.tool_parser) if settings.tool_parser else ()),
