@@ -2,18 +2,13 @@
 
 import contextlib
 import json
-import os
 import re
 import shutil
 import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -24,74 +19,9 @@ import openai
 import psutil
 import pytest
 
+from tests.tunegate.served import Endpoint, marked, started, wait_until_ready
+
 pytestmark = [pytest.mark.slow, pytest.mark.vllm]
-MARK = "TUNEGATE_TEST_MARK"
-ASKED = [{"role": "user", "content": "When does the library open?"}]
-
-
-@dataclass
-class Endpoint:
-    """A running `tunegate serve`."""
-
-    home: Path
-    url: str
-    key: str
-    process: "subprocess.Popen[bytes]"
-    mark: str
-    log: Path
-
-    def client(self, key: str | None = None) -> openai.OpenAI:
-        return openai.OpenAI(base_url=f"{self.url}/v1", api_key=key or self.key, max_retries=0)
-
-    def complete(self, **changes: Any) -> Any:
-        settings = {"prompt": "The library opens at", "max_tokens": 8, "temperature": 0, **changes}
-        return self.client().completions.create(model="starter", **settings)
-
-    def ask(self, model: str = "starter", **more: Any) -> Any:
-        settings = {"messages": ASKED, "max_tokens": 8, "temperature": 0, **more}
-        return self.client().chat.completions.create(model=model, **settings)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def started(home: Path, log: Path, key: str) -> Endpoint:
-    port, mark = free_port(), f"{home.parent.name}-{os.getpid()}"
-    kept = {name: text for name, text in os.environ.items() if not name.startswith(("TUNEGATE_", "RAY_"))}
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tunegate", "serve", "--port", str(port), "--dev"],
-            stdout=out, stderr=out, env={**kept, "TUNEGATE_HOME": str(home), "HF_HUB_OFFLINE": "1", MARK: mark},
-        )  # fmt: skip
-    return Endpoint(home, f"http://127.0.0.1:{port}", key, process, mark, log)
-
-
-def wait_until_ready(endpoint: Endpoint, log: Path, seconds: float = 400) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and endpoint.process.poll() is None:
-        try:
-            if httpx.get(f"{endpoint.url}/readyz", timeout=2).status_code == 200:
-                return
-        except httpx.HTTPError:
-            pass
-        time.sleep(0.5)
-    raise AssertionError(log.read_text(errors="replace")[-3000:])
-
-
-def marked(mark: str) -> list[int]:
-    """Processes that inherited the environment of a server."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                if f"{MARK}={mark}".encode() in (entry / "environ").read_bytes().split(b"\0"):
-                    found.append(int(entry.name))
-            except OSError:
-                continue
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -275,6 +205,22 @@ def test_no_other_name_answers(name: str, endpoint: Endpoint) -> None:
     with pytest.raises(openai.NotFoundError) as caught:
         endpoint.ask(name)
     assert name not in str(caught.value)
+
+
+def test_an_engines_log_holds_nothing_of_what_was_asked(endpoint: Endpoint) -> None:
+    planted = "planted-7f3a"
+    odd = [{"type": "text", "text": planted}, {"type": "refusal", "refusal": None, "note": planted}]
+    named = {"type": "function", "function": {"name": planted, "parameters": {"type": planted}}}
+    for asked in (
+        {"messages": [{"role": "user", "content": odd}]},
+        {"messages": [{"role": planted, "content": planted}]},
+        {"tools": [named], "tool_choice": "required"},
+        {"response_format": {"type": "json_schema", "json_schema": {"name": planted, "schema": {"type": planted}}}},
+    ):
+        with contextlib.suppress(openai.BadRequestError):
+            endpoint.ask(max_tokens=1, **asked)
+    logs = list((endpoint.home / "serving").rglob("*.log"))
+    assert logs and not [log for log in logs if planted in log.read_text(errors="replace")]
 
 
 def test_a_first_try_needs_no_more_than_what_is_printed(endpoint: Endpoint) -> None:
