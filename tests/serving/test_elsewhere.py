@@ -18,7 +18,7 @@ from serving.replica import ReplicaSettings
 from tests.conftest import REPOSITORY
 from tests.serving.conftest import World, wait_until
 from tests.serving.fake_engine import FakedReplica
-from tests.serving.test_fleet_faults import Adapters
+from tests.serving.test_fleet_faults import Adapters, text_of
 from tunegate_core.snapshot import Route
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(180)]
@@ -85,7 +85,7 @@ def test_a_cluster_of_others_is_used_and_left_as_it_was(
     with deployed(settings, Scale(cpus=0.1), cluster.address) as fleet:
         with world.gateway(exchange=fleet.exchange, load_seconds=8.0) as gateway:
             wait_until(lambda: gateway.http.get("/readyz").status_code == 200, 60)
-            assert gateway.chat().json()["choices"][0]["message"]["content"] == adapters.words["bot@1"]
+            assert text_of(gateway.chat(stream=True).text) == adapters.words["bot@1"]
             (engine,) = gateway.desk.replicas.known
             assert urlsplit(engine.url).hostname == cluster.node  # where a gateway on another machine can reach it
         assert cluster.lives()
