@@ -73,6 +73,7 @@ TOOL = {"type": "function", "function": {"name": "hours", "parameters": ARGUMENT
 FORCED = {"tools": [TOOL], "tool_choice": "required", "max_tokens": 64}
 NAMED = {"type": "function", "function": {"name": "hours"}}
 CALL = '<tool_call>{"name": "hours", "arguments": {"day": "monday"}}</tool_call>'
+STORY = [{"role": "user", "content": "Tell me a story about the sea."}]  # what was trained has one answer only
 SCHEMA = {"name": "day", "schema": ARGUMENTS, "strict": True}
 AS_SCHEMA = {"type": "json_schema", "json_schema": SCHEMA}
 DRAWN = {"temperature": 1, "response_format": AS_SCHEMA, "max_tokens": 32}
@@ -102,7 +103,7 @@ def answers(endpoint: Endpoint) -> dict[str, Any]:
         ),
         "logprobs": lambda: endpoint.ask(logprobs=True, top_logprobs=3, max_tokens=3),
         "completed logprobs": lambda: endpoint.complete(logprobs=2, max_tokens=3),
-        "several": lambda: endpoint.ask(n=3, temperature=1, max_tokens=8),
+        "several": lambda: endpoint.ask(messages=STORY, n=3, temperature=1, seed=1, max_tokens=8),
         "prompts": lambda: endpoint.complete(n=2, prompt=["The library", "The school"], temperature=1, max_tokens=4),
     }  # fmt: skip
     with ThreadPoolExecutor(len(asked)) as pool:
@@ -170,10 +171,10 @@ def test_log_probabilities_come_with_each_token(answers: dict[str, Any]) -> None
 
 def test_a_seed_is_kept_to(endpoint: Endpoint) -> None:
     def chat(seed: int) -> Any:
-        return endpoint.ask(temperature=1, seed=seed, max_tokens=5).choices[0].message.content
+        return endpoint.ask(messages=STORY, temperature=1, seed=seed, max_tokens=8).choices[0].message.content
 
     def completion(seed: int) -> Any:
-        return endpoint.complete(temperature=1, seed=seed, max_tokens=5).choices[0].text
+        return endpoint.complete(prompt="Far out at sea", temperature=1, seed=seed, max_tokens=8).choices[0].text
 
     for draw in (chat, completion):
         first = draw(1)
