@@ -223,7 +223,7 @@ def test_concurrent_requests_do_not_overrun_a_budget(world: World) -> None:
     with world.gateway() as gateway, ThreadPoolExecutor(12) as pool:
         answers = [future.result() for future in [pool.submit(gateway.chat, max_tokens=50) for _ in range(12)]]
     used = [answer.json()["usage"]["total_tokens"] for answer in answers if answer.status_code == 200]
-    assert len(used) >= 3  # more only where an answer had ended, and given back what it did not use, before the last came
+    assert len(used) >= 3  # more only where an answer ended, and gave back what it had not used, before the last came
     assert sum(used) <= 400
     assert {answer.json()["error"]["code"] for answer in answers if answer.status_code == 429} == {"insufficient_quota"}
 
