@@ -208,6 +208,7 @@ def serve_gateway(folder: str, engine: str) -> None:
         snapshot=snapshot,
         public_raw=public,
         records=Path(folder) / "records.sqlite",
+        pseudonyms=Path(folder) / "pseudonyms",
         exchange=lambda _: [ready],
         recorder=lambda kind, body: None,
         seal_seconds=5.0,

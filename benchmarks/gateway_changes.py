@@ -118,6 +118,7 @@ def endpoint(folder: Path) -> Iterator[tuple[House, str, str]]:
             snapshot=snapshot_file(house),
             public_raw=public,
             records=folder / "records.sqlite",
+            pseudonyms=folder / "pseudonyms",
             exchange=StaticUpstreams([upstream], "", public).exchange,
             recorder=lambda kind, body: None,
         )

@@ -15,6 +15,7 @@ from serving.gateway import Gateway
 from serving.inflight import InFlight
 from serving.live import Live
 from serving.metrics import Metrics
+from serving.pseudonyms import Pseudonyms
 from serving.quota import Accounts
 from serving.records import Records
 from serving.replicas import Replicas
@@ -53,6 +54,7 @@ def build_gateway(settings: GatewaySettings) -> Starlette:
         replicas=Replicas(settings.exchange),
         upstream=Upstream(),
         inflight=InFlight(settings.most_in_flight),
+        pseudonyms=Pseudonyms(settings.pseudonyms),
         records=records,
         metrics=Metrics(),
         telemetry=Telemetry(settings.telemetry, tables) if settings.telemetry is not None else None,
@@ -64,6 +66,7 @@ def build_gateway(settings: GatewaySettings) -> Starlette:
 
     def on_change(view: View) -> None:
         desk.inflight.apply(view)
+        desk.pseudonyms.follow(view)
         desk.replicas.hurry()
 
     @asynccontextmanager

@@ -1,7 +1,5 @@
 """One request on its way: who asked, what was decided, what was seen of the answer, and what it used."""
 
-import hashlib
-import secrets
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +13,6 @@ from serving.sanitise import Request
 
 GONE = 499  # the caller left: nobody is told, it is only noted
 SHADOW_KEY = "shadow"  # whom shadow requests are charged to
-_PSEUDONYMS = secrets.token_bytes(32)
 
 
 @dataclass(frozen=True)
@@ -93,20 +90,15 @@ class Call:
             prompt, output = (self.request.most_prompt, self.request.most_output) if is_owed else (0, 0)
         return Used(prompt, output, rates.micros(self.decision.alias, prompt, output))
 
-    def pseudonym(self) -> str:
-        """A name for the unit on this route, which nobody can trace back: its key is never written down."""
-        told = f"{self.decision.alias}\0{self.unit}".encode("utf-8", "surrogatepass")
-        return hashlib.blake2b(told, key=_PSEUDONYMS, digest_size=8).hexdigest()
-
-    def row(self) -> dict[str, Any]:
-        """What is written down of it: the columns of `requests`."""
+    def row(self, pseudonym: str) -> dict[str, Any]:
+        """What is written down of it: the columns of `requests`, with the unit under another name."""
         reading, first, between = self.reading, self.to_first_token(), self.between_tokens()
         is_answer = self.endpoint.generates and self.status == 200
         return {
             "id": self.response_id,
             "at": self.at,
             "key_id": SHADOW_KEY if self.decision.arm == "shadow" else self.key_id,
-            "unit": self.pseudonym(),
+            "unit": pseudonym,
             "alias": self.decision.alias,
             "version": self.decision.subject,
             "arm": self.decision.arm,

@@ -15,6 +15,7 @@ from serving.inflight import InFlight
 from serving.keys import authenticate
 from serving.live import Live
 from serving.metrics import Metrics
+from serving.pseudonyms import Pseudonyms
 from serving.quota import Account, Accounts, Amount
 from serving.records import Records, keep
 from serving.replicas import Replicas
@@ -35,6 +36,7 @@ class Desk:
     replicas: Replicas
     upstream: Upstream
     inflight: InFlight
+    pseudonyms: Pseudonyms
     records: Records
     metrics: Metrics
     telemetry: Telemetry | None
@@ -82,7 +84,7 @@ class Desk:
         call.used = call.charge(self.settings.rates)
         used = Amount(call.used.prompt + call.used.output, call.used.micros)
         call.account.settle(call.reservation, used, time.monotonic())
-        row, text = call.row(), None
+        row, text = call.row(self.pseudonyms.of(call.decision.alias, call.unit)), None
         if call.reading.keeps_text:
             prompt = orjson.dumps(call.request.body[call.endpoint.prompt]).decode()
             said = {"prompt": prompt, "answer": "".join(call.reading.text)}

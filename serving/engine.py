@@ -25,15 +25,19 @@ from tunegate_core.errors import ResourcesUnavailable
 READY_SECONDS = 600
 POLL_SECONDS = 0.25
 DRAIN_SECONDS = 15
+# Between the parts of JSON a grammar allows any white space, and small models may write it for ever.
+STRUCTURED = '{"backend": "xgrammar", "disable_any_whitespace": true}'
+NOWHERE = "nowhere.invalid"  # no such name can be (RFC 6761); to vLLM an empty list means every host
 COUNTED = re.compile(r"^vllm:num_requests_(?:running|waiting)(?:\{.*\})? (\S+)$", re.MULTILINE)
 ENVIRONMENT = {
     "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1",
     "VLLM_SERVER_DEV_MODE": "0",
+    "VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0",
     "VLLM_NO_USAGE_STATS": "1",
     "DO_NOT_TRACK": "1",
     "HF_HUB_OFFLINE": "1",
     "TOKENIZERS_PARALLELISM": "false",
-    "VLLM_LOGGING_LEVEL": "WARNING",
+    "VLLM_LOGGING_LEVEL": "ERROR",  # some of its warnings repeat what was asked
 }
 
 
@@ -41,7 +45,7 @@ ENVIRONMENT = {
 class EngineSettings:
     """`folder` holds the base, `name` is what it is called inside: a replica fills both in.
 
-    `kv_cache_gib` is used on CPU, `memory_share` on GPU.
+    `kv_cache_gib` is used on CPU, `memory_share` on GPU. `media_domains`: hosts from which media may be fetched.
     """
 
     folder: str = ""
@@ -56,6 +60,7 @@ class EngineSettings:
     kv_cache_gib: int = 2
     compiled: bool = False
     tool_parser: str | None = None
+    media_domains: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
 
 
@@ -167,6 +172,8 @@ def command(settings: EngineSettings, host: str, port: int) -> list[str]:
         *("--tensor-parallel-size", str(settings.tensor_parallel)),
         *("--gpu-memory-utilization", str(settings.memory_share)),
         *("--disable-uvicorn-access-log", "--enable-prompt-tokens-details", "--middleware", "serving.door.Door"),
+        *("--structured-outputs-config", STRUCTURED),
+        *("--allowed-media-domains", *(settings.media_domains or (NOWHERE,))),
         *(() if settings.compiled else ("--enforce-eager",)),
         *(("--enable-auto-tool-choice", "--tool-call-parser", settings.tool_parser) if settings.tool_parser else ()),
         *settings.extra,

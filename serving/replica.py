@@ -31,14 +31,18 @@ DRAIN_SECONDS = 600.0  # as long as a gateway lets an answer take
 
 @dataclass(frozen=True)
 class ReplicaSettings:
-    """What a replica is given when it is placed. `base` is the base's tree; `public` the ledger's raw public key."""
+    """What a replica is given when it is placed. `base` is the base's tree; `public` the ledger's raw public key.
+
+    `host` is where its engine listens; None: at the address by which the machine is known to the cluster, so that a
+    gateway on another machine reaches it.
+    """
 
     store: str
     base: Digest
     public: bytes
     cache: str
     engine: EngineSettings
-    host: str = "127.0.0.1"
+    host: str | None = "127.0.0.1"
 
 
 class Replica:
@@ -56,7 +60,8 @@ class Replica:
         self._adapters = cache / "adapters"
         folder = self._store.materialise(settings.base, Path(settings.cache) / "bases" / base_name(settings.base))
         chosen = replace(settings.engine, folder=str(folder), name=base_name(settings.base))
-        self._engine = Engine(chosen, cache / "engine.log", settings.host)
+        host = settings.host or ray.util.get_node_ip_address()
+        self._engine = Engine(chosen, cache / "engine.log", host)
         self._snapshot = Snapshot(epoch=0)
         self._loaded: set[str] = set()
         self._refused: dict[str, str] = {}

@@ -13,9 +13,8 @@ import orjson
 
 from serving.endpoints import Endpoint
 from serving.errors import bad_request
+from serving.media import verify_media
 
-TEXT_PARTS = {"text", "input_text", "output_text", "refusal", "summary_text", "reasoning_text"}
-ADDRESSES = ("url", "image_url", "file_url", "audio_url", "video_url")
 NOT_KEPT = ("previous_response_id", "conversation", "background", "prompt_cache_retention")
 MOST_INCLUDED = 8  # as many kinds as there are; the log-probabilities of a response are one
 BYTES_PER_TOKEN = 2  # fewer than real text has, so that what is reserved is more than what is used
@@ -24,7 +23,10 @@ TEMPLATE_TOKENS = 32  # what a chat template adds
 
 @dataclass(frozen=True)
 class Caps:
-    """The most of everything. `context_tokens`: prompt and answer together, as the engine was started with."""
+    """The most of everything. `context_tokens`: prompt and answer together, as the engine was started with.
+
+    `media_domains`: hosts from which an engine may fetch media.
+    """
 
     body_bytes: int = 1_048_576
     depth: int = 32
@@ -40,7 +42,7 @@ class Caps:
     schema_bytes: int = 65_536
     pattern_characters: int = 512
     identity_characters: int = 256
-    remote_media: bool = False
+    media_domains: tuple[str, ...] = ()
     file_bytes: int = 104_857_600
     files: int = 100  # of one key
     batch_lines: int = 50_000
@@ -73,7 +75,7 @@ def sanitise(endpoint: Endpoint, raw: bytes, caps: Caps) -> Request:
     if not isinstance(kept.get(endpoint.prompt), str | list) or not kept[endpoint.prompt]:
         raise bad_request(f"'{endpoint.prompt}' must be given, and not be empty.", endpoint.prompt)
     choices = _verify_sizes(endpoint, kept, caps)
-    _verify_parts(kept[endpoint.prompt], endpoint.prompt, caps)
+    verify_media(kept[endpoint.prompt], endpoint.prompt, caps.media_domains)
     _verify_structure(kept, caps)
     is_stream = _flag(kept, "stream")
     prompt_tokens = min(len(raw) // BYTES_PER_TOKEN + TEMPLATE_TOKENS, caps.context_tokens * caps.prompts)
@@ -179,34 +181,6 @@ def _most_output(endpoint: Endpoint, body: dict[str, Any], caps: Caps) -> int:
     if not endpoint.generates:
         return 0
     return next((value for value in given if value is not None), caps.context_tokens)
-
-
-def _verify_parts(prompt: Any, name: str, caps: Caps) -> None:
-    """Every part of a message that is no text is looked at: what it would fetch, or refer to, is refused."""
-    if isinstance(prompt, str):
-        return
-    for message in prompt:
-        content = message.get("content") if isinstance(message, dict) else None
-        for part in content if isinstance(content, list) else ():
-            if isinstance(part, dict) and part.get("type") not in TEXT_PARTS:
-                _verify_media(part, name, caps)
-        if isinstance(message, dict) and content is None:
-            _verify_media(message, name, caps)
-
-
-def _verify_media(part: dict[str, Any], name: str, caps: Caps) -> None:
-    for key in ADDRESSES:
-        value = part.get(key)
-        address = value.get("url") if isinstance(value, dict) else value
-        if isinstance(address, str) and not _may_be_read(address, caps):
-            raise bad_request("Media must be given as data: URLs; nothing is fetched.", name, "remote_media")
-    for value in part.values():
-        if isinstance(value, dict):
-            _verify_media(value, name, caps)
-
-
-def _may_be_read(address: str, caps: Caps) -> bool:
-    return address.startswith("data:") or (caps.remote_media and address.startswith("https://"))
 
 
 def _verify_structure(body: dict[str, Any], caps: Caps) -> None:

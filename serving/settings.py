@@ -33,7 +33,8 @@ class CanarySettings:
 
 @dataclass(frozen=True)
 class GatewaySettings:
-    """`snapshot` is the signed file, `public_raw` the ledger's raw public key, `records` the records' SQLite file.
+    """`snapshot` is the signed file, `public_raw` the ledger's raw public key, `records` the records' SQLite file,
+    `pseudonyms` a folder for the secrets behind the names of callers in them.
 
     `exchange` gives the engines for the newest snapshot; `recorder` appends events to the ledger; without `canary`
     nobody watches canaries. With `is_vllm` the
@@ -44,6 +45,7 @@ class GatewaySettings:
     snapshot: Path
     public_raw: bytes
     records: Path
+    pseudonyms: Path
     exchange: Exchange
     recorder: Recorder
     caps: Caps = field(default_factory=Caps)

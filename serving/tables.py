@@ -48,7 +48,7 @@ requests = Table(
     Column("id", Text, nullable=False, unique=True),
     Column("at", BigInteger, nullable=False),  # milliseconds since 1970, when it came
     Column("key_id", Text, nullable=False),
-    Column("unit", Text, nullable=False),  # whom the arm was chosen for, under a name that only this process can make
+    Column("unit", Text, nullable=False),  # whom the arm was chosen for, by `serving.pseudonyms`
     Column("alias", Text, nullable=False),
     Column("version", Text, nullable=False),
     Column("arm", Text, nullable=False),

@@ -73,9 +73,10 @@ def gateway_settings(house: House, endpoint: Endpoint, exchange: Exchange, is_vl
         snapshot=snapshot_file(house),
         public_raw=_public(house),
         records=house.home / "serving" / "requests.sqlite",
+        pseudonyms=house.keys / "pseudonyms",
         exchange=exchange,
         recorder=_recorder(house),
-        caps=Caps(context_tokens=endpoint.engine.max_length),
+        caps=Caps(context_tokens=endpoint.engine.max_length, media_domains=endpoint.engine.media_domains),
         rates=_rates(endpoint),
         retention=Retention(text_days=endpoint.records.text_days, row_days=endpoint.records.days),
         keeps_text=endpoint.records.text,
@@ -133,6 +134,7 @@ def _replica(house: House, endpoint: Endpoint, grants: list[Grant]) -> ReplicaSe
         base=grants[0].base,
         public=_public(house),
         cache=str(house.home / "serving"),
+        host="127.0.0.1" if house.address is None else None,
         engine=EngineSettings(
             max_length=engine.max_length,
             max_sequences=engine.max_sequences,
@@ -144,6 +146,7 @@ def _replica(house: House, endpoint: Endpoint, grants: list[Grant]) -> ReplicaSe
             kv_cache_gib=engine.kv_cache_gib,
             compiled=engine.compiled,
             tool_parser=engine.tool_parser,
+            media_domains=engine.media_domains,
         ),
     )
 

@@ -70,6 +70,18 @@ def test_there_and_back(tmp_path: Path) -> None:
     ledger.close()
 
 
+def test_what_ties_request_records_to_callers_is_in_no_backup(tmp_path: Path) -> None:
+    """As the records themselves are in none, whoever has the archive could use it only against the callers."""
+    home, out = tmp_path / "home", tmp_path / "backup.tar.gz"
+    fill(home)
+    (home / "keys" / "pseudonyms").mkdir()
+    (home / "keys" / "pseudonyms" / "bot.bot@2").write_bytes(b"secret")
+    backup(home, f"sqlite:///{home / 'ledger.sqlite'}", out, include_keys=True)
+    with tarfile.open(out) as tar:
+        assert "keys/ledger.key" in tar.getnames()
+        assert not [name for name in tar.getnames() if "pseudonyms" in name]
+
+
 def test_private_keys_are_left_out_unless_asked_for(archive: Path, tmp_path: Path) -> None:
     with tarfile.open(archive) as tar:
         names = tar.getnames()

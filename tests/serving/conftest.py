@@ -98,6 +98,7 @@ class World:
             "snapshot": self.snapshot,
             "public_raw": self.signer.public_raw,
             "records": self.folder / "records.sqlite",
+            "pseudonyms": self.folder / "pseudonyms",
             "exchange": self.exchange,
             "recorder": lambda kind, body: self.events.append((kind, body)),
             "load_seconds": 2.0,

@@ -244,8 +244,7 @@ def test_a_canary_that_was_held_back_and_is_tried_again_by_a_person_gets_its_sha
     assert len(test.ledger.taken) == 1
 
 
-def test_callers_keep_their_arm_when_a_gateway_is_started_again(world: World) -> None:
-    """Pseudonyms in the records are new then, and nothing that a caller meets comes from them."""
+def test_callers_keep_arm_and_name_when_a_gateway_is_started_again(world: World) -> None:
     world.publish(routes=(Route(alias="bot", champion="bot@1", canary="bot@2", canary_bp=3000),))
     arms, names = [], []
     for start in range(2):
@@ -253,7 +252,22 @@ def test_callers_keep_their_arm_when_a_gateway_is_started_again(world: World) ->
             arms.append([gateway.chat(user=f"user-{at}").json()["model"] for at in range(40)])
             names.append({row["unit"] for row in gateway.rows(40 * (start + 1))[40 * start :]})
     assert arms[0] == arms[1] and set(arms[0]) == {"bot@1", "bot@2"}
-    assert [len(found) for found in names] == [40, 40]
+    assert names[0] == names[1] and len(names[0]) == 40
+
+
+def test_a_caller_who_comes_back_after_a_restart_counts_once(world: World) -> None:
+    with canary_of(world, RULES.model_copy(update={"stages": (LONG,)})) as test:
+        test.ask(20)
+        test.gateway.rows(20)
+        status = world.folder / "again.json"
+        with world.gateway(canary=CanarySettings(test.ledger, status, 0.03)) as again:
+            for user in range(22):
+                again.chat(user=f"user-{user}")
+            again.rows(42)
+            told = Canary(again, test.ledger, test.canary)
+            wait_until(lambda: status.exists() and told.seen() >= 22)
+            time.sleep(0.1)
+            assert told.seen() == 22
 
 
 def test_what_was_seen_survives_a_restart(world: World) -> None:

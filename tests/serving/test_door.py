@@ -64,3 +64,13 @@ def test_an_engine_is_started_behind_it_with_a_key_of_its_own() -> None:
     one, other = (Engine(EngineSettings(), log=None) for _ in range(2))  # type: ignore[arg-type]
     assert one.key != other.key and len(one.key) == 48 and one.key not in repr(one)
     assert ENVIRONMENT["VLLM_SERVER_DEV_MODE"] == "0"
+
+
+def test_an_engine_fetches_from_listed_hosts_only() -> None:
+    """To vLLM no list means every host, and a redirect may lead anywhere."""
+    line = command(EngineSettings(), "127.0.0.1", 1)
+    assert line[line.index("--allowed-media-domains") + 1] == "nowhere.invalid"
+    line = command(EngineSettings(media_domains=("a.example", "b.example")), "127.0.0.1", 1)
+    at = line.index("--allowed-media-domains")
+    assert line[at + 1 : at + 3] == ["a.example", "b.example"] and "nowhere.invalid" not in line
+    assert ENVIRONMENT["VLLM_MEDIA_URL_ALLOW_REDIRECTS"] == "0"

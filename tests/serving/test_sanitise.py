@@ -122,6 +122,10 @@ def test_wrong_and_excessive_values_are_refused(field: str, value: Any) -> None:
         {"type": "audio_url", "audio_url": {"url": "//example.com"}},
         {"type": "file", "file": {"file_url": "https://example.com"}},
         {"type": "unknown", "nested": {"deeper": {"url": "ftp://example.com"}}},
+        {"type": "text", "text": "a", "uuid": "1", "image_url": "http://127.0.0.1/"},  # vLLM reads it, for the uuid
+        {"type": "unknown", "nested": [{"image_url": ["data:,", "http://127.0.0.1/"]}]},
+        {"type": ["image_url"], "image_url": "http://127.0.0.1/"},
+        {"image_url": "http://127.0.0.1/"},
     ],
 )
 def test_nothing_is_fetched_from_elsewhere(part: dict[str, Any]) -> None:
@@ -129,17 +133,57 @@ def test_nothing_is_fetched_from_elsewhere(part: dict[str, Any]) -> None:
     assert refusal(messages=[message]).code == "remote_media"
     assert refusal(RESPONSES, input=[message]).code == "remote_media"
     assert refusal(RESPONSES, input=[part]).code == "remote_media"
+    output = {"type": "function_call_output", "call_id": "c", "output": [part]}  # a message of a tool to vLLM
+    assert refusal(RESPONSES, input=[output]).code == "remote_media"
+    assert refusal(RESPONSES, input=[{**output, "content": "a"}]).code == "remote_media"
 
 
 def test_media_that_is_there_may_pass() -> None:
     part = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
     assert clean(messages=[{"role": "user", "content": [part]}]).body["messages"]
-    allowed = Caps(remote_media=True)
-    part["image_url"] = {"url": "https://example.com/a.png"}
-    assert clean(caps=allowed, messages=[{"role": "user", "content": [part]}])
-    part["image_url"] = {"url": "file:///etc/passwd"}
-    with pytest.raises(Refusal):
-        clean(caps=allowed, messages=[{"role": "user", "content": [part]}])
+
+
+def test_what_an_answer_cited_may_be_sent_back() -> None:
+    cited = {"type": "url_citation", "url_citation": {"url": "https://example.com"}}
+    told = [{"role": "assistant", "content": None, "annotations": [cited]}, *ASKED[CHAT]["messages"]]
+    assert len(clean(messages=told).body["messages"]) == 2
+
+
+LISTED = Caps(media_domains=("images.example.org", "10.0.0.7"))
+
+
+@pytest.mark.parametrize(
+    ("address", "is_allowed"),
+    [
+        ("https://images.example.org/a.png?size=2", True),
+        ("https://10.0.0.7/a.png", True),  # an address of the own network only where it is listed
+        ("https://10.0.0.8/a.png", False),
+        ("https://127.0.0.1/", False),
+        ("https://localhost/", False),
+        ("https://[::1]/", False),
+        ("https://2130706433/", False),
+        ("https://169.254.169.254/latest/meta-data", False),
+        ("http://images.example.org/a.png", False),
+        ("https://example.org/a.png", False),
+        ("https://cdn.images.example.org/a.png", False),
+        ("https://images.example.org.evil.example/a.png", False),
+        ("https://images.example.org@evil.example/a.png", False),
+        ("https://images.example.org:8443/a.png", False),
+        ("https://images.example.org\\@evil.example/a.png", False),
+        ("https://images.example.org\t/a.png", False),
+        (" https://images.example.org/a.png", False),
+        ("https://images.example.org", False),
+        ("file:///etc/passwd", False),
+    ],
+)
+def test_only_listed_hosts_may_be_fetched_from(address: str, is_allowed: bool) -> None:
+    asked = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": address}}]}]
+    if is_allowed:
+        assert clean(caps=LISTED, messages=asked).body["messages"] == asked
+        return
+    with pytest.raises(Refusal) as refused:
+        clean(caps=LISTED, messages=asked)
+    assert refused.value.code == "remote_media" and address not in refused.value.message
 
 
 def test_what_it_can_use_is_never_less_than_asked_for() -> None:

@@ -292,21 +292,22 @@ def test_a_killed_gateway_loses_moments_and_starts_again(house: House) -> None:
         wait_until(lambda: gateway.rows() == before + kept + 5)
 
 
-def test_a_gateway_that_is_told_to_end_ends_its_answers_first(house: House) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_gateway_that_is_told_to_end_ends_its_answers_first(number: signal.Signals, house: House) -> None:
     with served(house) as gateway:
-        end_while_answering(gateway)
+        end_while_answering(gateway, number)
 
 
-def end_while_answering(gateway: Gateway) -> None:
+def end_while_answering(gateway: Gateway, number: signal.Signals) -> None:
     before = gateway.rows()
     gateway.engine.words, gateway.engine.gap_s = ("x",) * 40, 0.05
     with ThreadPoolExecutor(4) as pool:
         asked = [pool.submit(gateway.ask, 2) for _ in range(4)]
         wait_until(lambda: gateway.engine.active == 4)
-        gateway.process.send_signal(signal.SIGTERM)
+        gateway.process.send_signal(number)
         begun = time.monotonic()
         assert gateway.process.wait(30) == 0
-        print(f"measured: SIGTERM: ended after {time.monotonic() - begun:.1f} s")
+        print(f"measured: {number.name}: ended after {time.monotonic() - begun:.1f} s")
         for one in asked:
             with pytest.raises(httpx.ConnectError):  # the second of its requests comes too late
                 one.result()

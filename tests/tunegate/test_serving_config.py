@@ -65,6 +65,22 @@ def test_how_tool_calls_are_read_reaches_the_engine(told: Any, tmp_path: Path) -
         loaded("engine: {tool_parser: ../x}", tmp_path)
 
 
+def test_hosts_of_media_reach_gateway_and_engine(told: Any, tmp_path: Path) -> None:
+    from tunegate_core.canonical import digest
+    from tunegate_core.snapshot import Grant
+
+    told.house.ledger.checkpoint()
+    same = digest(b"x")
+    grants = [Grant(subject="a@1", adapter=same, base=same, template=same, statement=same, rank=4)]
+    chosen = loaded("engine: {media_domains: [images.example.org]}", tmp_path)
+    for endpoint, hosts in ((Endpoint(), ()), (chosen, ("images.example.org",))):
+        assert gateway_settings(told.house, endpoint, lambda _: [], True).caps.media_domains == hosts
+        assert _replica(told.house, endpoint, grants).engine.media_domains == hosts
+    for wrong in ("https://example.org", "example.org/a", "*.example.org", "Example.org", "a:80", "''"):
+        with pytest.raises(ConfigError, match="media_domains"):
+            loaded(f"engine: {{media_domains: [{wrong!r}]}}", tmp_path)
+
+
 def test_a_gateway_says_what_its_upstreams_must_have(told: Any) -> None:
     from tunegate_core.snapshot import engine_name
 

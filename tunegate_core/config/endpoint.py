@@ -1,13 +1,15 @@
 """How an endpoint is run: engine, scale, limits and records. What may answer is said in the ledger, not here."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from tunegate_core.config.loading import load_yaml, validate
 from tunegate_core.config.schema import Block
 from tunegate_core.errors import ConfigError
+
+Host = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
 
 
 class EngineBlock(Block):
@@ -24,6 +26,9 @@ class EngineBlock(Block):
     kv_cache_gib: int = Field(default=2, ge=1, description="Memory for keys and values on CPU.")
     tool_parser: str | None = Field(
         default="hermes", pattern=r"^[a-z0-9_]+$", description="How the model writes tool calls, by vLLM's name for it."
+    )
+    media_domains: tuple[Host, ...] = Field(
+        default=(), description="Hosts from which it may fetch media, by https and without redirects."
     )
     compiled: bool = Field(default=False, description="Compile at start: a minute more to start, faster on a GPU.")
 
