@@ -13,10 +13,13 @@ HOLM = "any-harm-holm"
 
 
 def corrected(
-    results: Sequence[CheckResult], alphas: Mapping[int, float], judge_at: Callable[[int, float], CheckResult]
+    results: Sequence[CheckResult],
+    alphas: Mapping[int, float],
+    judge_at: Callable[[int, float], CheckResult],
+    what: str = "checks",
 ) -> list[CheckResult]:
     """`results` with the correction applied. `alphas`: the level of each check that is a test, by its index; the
-    smallest is the level of all. `judge_at` judges one check at a level."""
+    smallest is the level of all. `judge_at` judges one check at a level; `what` they are, in words."""
     is_open = set(alphas)
     while is_open:
         level = min(alphas.values()) / len(is_open)
@@ -25,17 +28,15 @@ def corrected(
             break
         is_open -= harmed
     return [
-        _told(result, index in is_open, len(alphas)) if index in alphas else result
+        _told(result, index in is_open, f"{len(alphas)} {what}") if index in alphas else result
         for index, result in enumerate(results)
     ]
 
 
-def _told(result: CheckResult, is_open: bool, count: int) -> CheckResult:
+def _told(result: CheckResult, is_open: bool, count: str) -> CheckResult:
     if result.outcome != "FAIL":
         return result
     if is_open:
-        told = f"{result.reason}; a FAIL by itself, but not after Holm's correction for {count} checks"
+        told = f"{result.reason}; a FAIL by itself, but not after Holm's correction for {count}"
         return result.model_copy(update={"outcome": "UNDECIDED", "reason": told})
-    return result.model_copy(
-        update={"reason": f"{result.reason}; it stands after Holm's correction for {count} checks"}
-    )
+    return result.model_copy(update={"reason": f"{result.reason}; it stands after Holm's correction for {count}"})

@@ -260,7 +260,8 @@ class Evidence(GrownRecord):
     groups: tuple[GroupStatistics, ...] = ()  # where the task names group columns
     overlap: Overlap | None = None  # with the candidate's training rows; None: these could not be looked through
     robustness: tuple[Robustness, ...] = ()  # of a variant, where the plain task was measured as well
-    later: ClassVar = ("groups", "overlap", "robustness")
+    people: int | None = Field(default=None, ge=0)  # whose comparisons count, where people compared answers
+    later: ClassVar = ("groups", "overlap", "robustness", "people")
 
 
 Outcome = Literal["PASS", "FAIL", "UNDECIDED"]

@@ -13,7 +13,7 @@ A preference counts only if it is about these two, and quotes the very answers t
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -115,6 +115,7 @@ def preference_evidence(sheet: Sheet, entries: Iterable[Entry], settings: str, s
     ours = [_result(sheet, index, rated.get(item.id, {}), waits) for index, item in enumerate(sheet.items)]
     theirs = [own if own.score is None else own.model_copy(update={"score": 1 - own.score}) for own in ours]
     scores = {result.score for result in ours if result.score is not None}
+    people = {author for told in rated.values() for author in _counted(sheet, told)}
     candidate, other = sheet.candidate.subject, sheet.other.subject
     return Evidence(
         task=sheet.task,
@@ -129,6 +130,7 @@ def preference_evidence(sheet: Sheet, entries: Iterable[Entry], settings: str, s
         ),
         pairs=(paired_statistics(sheet.reference, other, sheet.items, ours, theirs),),
         samples=samples,
+        people=None if waits else len(people),
     )
 
 
@@ -150,11 +152,17 @@ def _result(sheet: Sheet, index: int, told: Mapping[str, float | None], waits: b
         return Result(id=item, reason=WAITS if is_rated else NOT_YET)
     if sheet.is_alike(index):
         return Result(id=item, score=0.5)
-    scores = [score for score in list(told.values())[: sheet.raters] if score is not None]
+    scores = _counted(sheet, told).values()
     return Result(id=item, score=_mean(scores)) if scores else Result(id=item, reason=SKIPPED)
 
 
-def _mean(scores: Sequence[float]) -> float:
+def _counted(sheet: Sheet, told: Mapping[str, float | None]) -> dict[str, float]:
+    """author -> score of the first so many people, less those who skipped."""
+    first = list(told.items())[: sheet.raters]
+    return {author: score for author, score in first if score is not None}
+
+
+def _mean(scores: Collection[float]) -> float:
     return math.fsum(scores) / len(scores)
 
 

@@ -47,6 +47,7 @@ class GroupNonInferior:
                 lambda at, level: SINGLE.judge(
                     block.model_copy(update={"confidence": 1 - level}), _alone(evidence, groups[at])
                 ),
+                "groups",
             )
         told = [
             GroupOutcome(column=group.column, group=group.value, outcome=result.outcome, interval=result.interval)

@@ -48,19 +48,26 @@ class Preferred:
         if found.interval is None:
             return found
         words = {"PASS": "preferred", "FAIL": "not preferred", "UNDECIDED": "not settled"}
-        _, _, more = found.reason.partition(";")
-        told = f";{more}".replace("items", "prompts") if more else ""
+        wanted = f"{100 * block.bound:.1f}"
+        _, _, more = found.reason.rpartition(wanted)
+        seen = score(found.interval).replace(" %,", " % of prompts,", 1)
         reason = (
-            f"{words[found.outcome]}: people prefer it to the {pair.reference}{note} in {score(found.interval)} of "
-            f"prompts (a tie counts half); wanted is above {100 * block.bound:.1f}{told}"
+            f"{words[found.outcome]}: {_who(evidence.people)} it to the {pair.reference}{note} in {seen} (a tie counts "
+            f"half); wanted is above {wanted}{more.replace('items', 'prompts')}"
         )
         return found.model_copy(update={"reason": reason})
+
+
+def _who(people: int | None) -> str:
+    return "1 person prefers" if people == 1 else f"{people} people prefer" if people else "people prefer"
 
 
 def _waiting(evidence: Evidence) -> str:
     lost = next((arm.unmeasured for arm in evidence.arms if arm.arm == "candidate"), {})
     told = ", ".join(f"{reason}: {count}" for reason, count in sorted(lost.items()))
-    return f"of {evidence.n} prompts none counts yet ({told}); every prompt must be rated first"
+    return (
+        f"of {evidence.n} prompts none counts yet ({told}); every prompt must be rated first (console: Compare answers)"
+    )
 
 
 PLUGIN = Preferred()

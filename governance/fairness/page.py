@@ -5,28 +5,36 @@ from typing import Any
 
 from governance.fairness.plot import Line, forest, span_of
 from governance.fairness.tables import CONFIDENCE, Shown
-from tunegate_core.records import Verdict
+from tunegate_core.records import CheckResult, Interval, Verdict
+
+MOST_NAMED = 6  # groups that pass
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --soft: #59636e; --paper: #fff; --line: #d1d9e0;
   --one: #0a5bc4; --two: #8a4b00; --bad: #b3001e; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --soft: #9aa4af; --paper: #0d1117; --line: #3d444d;
   --one: #6cb1ff; --two: #f0a04b; --bad: #ff7b82; } }
-body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 60rem;
-  margin: 2rem auto; padding: 0 1rem; }
+body { overflow-wrap: anywhere; font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
+  max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h1, h2, h3 { line-height: 1.25; } .soft { color: var(--soft); }
-table { border-collapse: collapse; font-size: 14px; } .scroll { overflow-x: auto; margin: 1rem 0; }
+table { border-collapse: collapse; font-size: 14px; overflow-wrap: normal; }
+.scroll { overflow-x: auto; margin: 1rem 0; }
 th, td { border-bottom: 1px solid var(--line); padding: .35rem .7rem; text-align: right; }
 th:first-child, td:first-child { text-align: left; } caption { text-align: left; color: var(--soft); }
-.FAIL { color: var(--bad); font-weight: 600; } figure { margin: 1.2rem 0; } figcaption { color: var(--soft); }
-svg { width: 100%; max-width: 50rem; height: auto; font: 12px system-ui, sans-serif; }
+.FAIL { color: var(--bad); font-weight: 600; }
+.lead { border-left: 4px solid var(--line); padding: .2rem 0 .2rem .9rem; margin: .6rem 0; font-size: 1.1rem; }
+.lead.FAIL { border-color: var(--bad); } figure { margin: 1.2rem 0; } figcaption { color: var(--soft); }
+svg { width: 100%; min-width: 34rem; max-width: 50rem; height: auto; font: 12px system-ui, sans-serif; }
 svg text { fill: var(--ink); } svg .label { text-anchor: end; } svg .tick { text-anchor: middle; fill: var(--soft); }
 svg .axis { stroke: var(--line); } svg .mark { stroke: var(--soft); stroke-dasharray: 3 3; }
 svg .bounds { stroke-width: 2.5; stroke: var(--one); } svg .dot { fill: var(--one); }
-svg .bounds.other { stroke: var(--two); } svg .dot.other { fill: var(--two); } svg .none { fill: var(--soft); }
+svg .bounds.other { stroke: var(--two); } svg .dot.other { fill: var(--two); }
+svg .bounds.harmed { stroke: var(--bad); } svg .dot.harmed { fill: var(--bad); } svg .harmed { fill: var(--bad); }
+svg .none { fill: var(--soft); }
 @media print { :root { color-scheme: light; --ink: #000; --soft: #444; --paper: #fff; --line: #bbb; --one: #0a5bc4;
   --two: #8a4b00; --bad: #b3001e; } @page { margin: 18mm 16mm; } body { margin: 0; padding: 0; max-width: none; }
-  h1, h2, caption { break-after: avoid; } tr, figure, li { break-inside: avoid; } .scroll { overflow: visible; } }
+  h1, h2, caption { break-after: avoid; } tr, figure, li { break-inside: avoid; } .scroll { overflow: visible; }
+  svg { min-width: 0; } }
 """
 
 TEMPLATE = """\
@@ -35,8 +43,10 @@ TEMPLATE = """\
 <title>Fairness report of {{ subject }}</title><style>{{ style }}</style></head><body>
 <main>
 <h1>Fairness report of {{ subject }}</h1>
-<p>Verdict of its policy: <strong class="{{ verdict.outcome }}">{{ verdict.outcome }}</strong>. Bounds are one-sided at
-{{ percent }} % each and take items of one cluster together. What was not measured says so; it is never shown as 0.</p>
+{% for lead in leads %}<p class="lead {{ lead.outcome }}">{{ lead.text }}</p>
+{% endfor %}<p>Verdict of its policy: <strong class="{{ verdict.outcome }}">{{ verdict.outcome }}</strong>. Bounds are
+one-sided at {{ percent }} % each and take items of one cluster together. What was not measured says so; it is never
+shown as 0.</p>
 {% if checks %}<h2>What the policy asked for groups</h2><ul>
 {% for check in checks %}<li><strong class="{{ check.outcome }}">{{ check.check }}: {{ check.outcome }}</strong>,
 {{ check.reason }}</li>{% endfor %}</ul>{% endif %}
@@ -46,23 +56,28 @@ of fairness.</p>{% endif %}
 <h2>Task {{ column.task }} by {{ column.column }}</h2>
 {% for sentence in column.sentences %}<p>{{ sentence }}</p>
 {% endfor %}
-<div class="scroll"><table><caption>Group metrics: {{ column.metric }} in percent, with bounds{% if not
+<div class="scroll" tabindex="0" role="region" aria-label="Group metrics"><table>
+<caption>Group metrics: {{ column.metric }} in percent, with bounds{% if not
 column.higher_is_better %}; lower is better{% endif %}</caption>
 <thead><tr><th scope="col">{{ column.column }}</th><th scope="col">items</th><th scope="col">clusters</th>
 {% for arm in column.arms %}<th scope="col">{{ arm }}</th>{% endfor %}
 <th scope="col">not measured, candidate</th></tr></thead><tbody>
-{% for row in column.rows %}<tr><th scope="row">{{ row.group }}</th><td>{{ row.n }}</td><td>{{ row.clusters }}</td>
+{% for row in column.rows %}<tr><th scope="row">{% if row.group in column.harmed %}<strong
+class="FAIL">{{ row.group }}, FAIL</strong>{% else %}{{ row.group }}{% endif %}</th><td>{{ row.n }}</td>
+<td>{{ row.clusters }}</td>
 {% for arm in column.arms %}<td>{{ row.arms.get(arm) | share }}</td>{% endfor %}
 <td>{{ row.unmeasured.candidate }}</td></tr>
 {% endfor %}</tbody></table></div>
-{% for plot in column.plots %}<figure>{{ plot.svg }}<figcaption>{{ plot.caption }}</figcaption></figure>
+{% for plot in column.plots %}<figure>
+<div class="scroll" tabindex="0" role="region" aria-label="{{ plot.caption }}">{{ plot.svg }}</div>
+<figcaption>{{ plot.caption }}</figcaption></figure>
 {% endfor %}
-<div class="scroll"><table><caption>Disparity between groups</caption>
+<div class="scroll" tabindex="0" role="region" aria-label="Disparity"><table><caption>Disparity between groups</caption>
 <thead><tr><th scope="col">arm</th><th scope="col">group minimum</th><th scope="col">group maximum</th>
 <th scope="col">difference, points</th><th scope="col">ratio</th></tr></thead><tbody>
 {% for row in column.between %}<tr><th scope="row">{{ row.arm }}</th><td>{{ row.minimum | named }}</td>
 <td>{{ row.maximum | named }}</td><td>{{ row.difference | points }}</td>
-<td>{{ "not measured" if row.ratio is none else "%.2f" | format(row.ratio) }}</td></tr>
+<td>{{ row.ratio | ratio }}</td></tr>
 {% endfor %}</tbody></table></div>
 {% endfor %}
 <h2>What this does not show</h2>
@@ -83,15 +98,17 @@ def render_fairness(subject: str, verdict: Verdict, columns: Sequence[Shown], ma
     from markupsafe import Markup
 
     rendering = Environment(undefined=StrictUndefined, autoescape=True)
-    rendering.filters.update(share=_share, named=_named, points=_points)
+    rendering.filters.update(share=_share, named=_named, points=_points, ratio=_ratio)
+    checks = [check for check in verdict.results if check.groups]
     shown = [
         {
             **column,
+            "harmed": harmed(column, checks),
             "arms": [row["arm"] for row in column["between"]],
             "sentences": sentences(column),
             "plots": [
                 {"svg": Markup(svg), "caption": caption}  # made here, its texts are escaped
-                for svg, caption in _plots(column, margin)
+                for svg, caption in _plots(column, margin, harmed(column, checks))
             ],
         }
         for column in columns
@@ -99,11 +116,57 @@ def render_fairness(subject: str, verdict: Verdict, columns: Sequence[Shown], ma
     return rendering.from_string(TEMPLATE).render(
         subject=subject,
         verdict=verdict,
-        checks=[check for check in verdict.results if check.groups],
+        checks=checks,
+        leads=leads(checks, columns),
         columns=shown,
         percent=f"{100 * CONFIDENCE:g}",
         style=Markup(STYLE),
     )
+
+
+def leads(checks: Sequence[CheckResult], columns: Sequence[Shown]) -> list[Shown]:
+    """What to know first: the groups that the policy's checks fail or can't tell about, and how all items together did.
+
+    One entry a check: its `outcome` and a `text`.
+    """
+    told = []
+    for check in checks:
+        of = [group for group in check.groups if group.outcome == check.outcome]
+        named = ", ".join(f"{group.column} {group.group}{_seen(group.interval)}" for group in of)
+        words = {"FAIL": "Worse than the policy allows", "UNDECIDED": "Too little to tell"}
+        if check.outcome == "PASS":
+            named = f"all {len(check.groups)}" if len(of) > MOST_NAMED else ", ".join(group.group for group in of)
+        told.append({"outcome": check.outcome, "text": f"{words.get(check.outcome, 'Groups that pass')}: {named}."})
+    is_split = any(check.outcome == "FAIL" for check in checks)
+    for column in columns if is_split else ():
+        for reference, found in column["overall"].items():
+            seen = _points(found, signed=True)
+            text = f"All items of {column['task']} together, against the {reference}: {seen} points."
+            told.append({"outcome": "all", "text": text})
+    return told
+
+
+def harmed(column: Shown, checks: Sequence[CheckResult]) -> list[str]:
+    """The groups of a column that a check fails and whose score surely fell against some arm."""
+    failed = {
+        group.group
+        for check in checks
+        for group in check.groups
+        if (group.column, group.outcome) == (column["column"], "FAIL")
+    }
+    return [row["group"] for row in column["rows"] if row["group"] in failed and _has_fallen(column, row)]
+
+
+def _has_fallen(column: Shown, row: Shown) -> bool:
+    bounds = [(found["low"], found["high"]) for found in row["against"].values() if found["low"] is not None]
+    return any(high < 0 if column["higher_is_better"] else low > 0 for low, high in bounds)
+
+
+def _seen(interval: Interval | None) -> str:
+    if interval is None or interval.value is None or interval.low is None or interval.high is None:
+        return ""
+    low, high = (f"{100 * bound:+z.1f}" for bound in (interval.low, interval.high))
+    return f" ({100 * interval.value:+z.1f} points, {low} to {high}, {interval.n} items)"
 
 
 def sentences(column: Shown) -> list[str]:
@@ -141,14 +204,20 @@ def _moved(column: Shown, row: Shown, reference: str, against: Shown) -> list[st
     ]
 
 
-def _plots(column: Shown, margin: float | None) -> list[tuple[str, str]]:
+def _plots(column: Shown, margin: float | None, harmed: Sequence[str]) -> list[tuple[str, str]]:
     plots = []
     for reference in dict.fromkeys(name for row in column["rows"] for name in row["against"]):
-        lines = [_line(row["group"], row["against"].get(reference), signed=True) for row in column["rows"]]
+        lines = [
+            _line(
+                row["group"], row["against"].get(reference), "harmed" if row["group"] in harmed else "candidate", True
+            )
+            for row in column["rows"]
+        ]
+        lines.append(_line("all items", column["overall"].get(reference), "other", True))
         marks = [(0.0, "0"), *([(-margin, f"margin {-100 * margin:.0f}")] if margin else [])]
         title = f"{column['task']}: candidate minus {reference} by {column['column']}, in points"
         svg = forest(title, lines, marks, span_of(lines, [place for place, _ in marks]))
-        plots.append((svg, f"Candidate minus {reference} for each group, in points, with bounds."))
+        plots.append((svg, f"Candidate minus {reference} for each group, and for all items, in points, with bounds."))
     over = column["over_releases"]
     if len(over) > 1:
         lines = [
@@ -181,4 +250,14 @@ def _share(figure: Any) -> str:
 
 
 def _named(figure: Shown | None) -> str:
-    return "not measured" if figure is None else f"{figure['group']}, {100 * figure['value']:.1f}"
+    if figure is None:
+        return "not measured"
+    shown = _points(figure) if figure.get("low") is not None else f"{100 * figure['value']:.1f}"
+    return f"{figure['group']}, {shown}"
+
+
+def _ratio(figure: Shown | None) -> str:
+    if figure is None:
+        return "not measured"
+    bounds = "" if figure["low"] is None else f" ({figure['low']:.2f} to {figure['high']:.2f})"
+    return f"{figure['value']:.2f}{bounds}"

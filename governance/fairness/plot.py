@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-LABEL, WIDTH, VALUES, ROW, TOP = 190, 640, 190, 26, 30  # of an SVG, in its units
+LABEL, WIDTH, VALUES, ROW, TOP = 190, 640, 190, 26, 34  # of an SVG, in its units
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,17 @@ def forest(title: str, lines: Sequence[Line], marks: Sequence[tuple[float, str]]
         f'<line class="axis" x1="{LABEL}" y1="{base}" x2="{WIDTH - VALUES}" y2="{base}"/>',
     ]
     for tick in (low, (low + high) / 2, high):
-        parts.append(f'<text class="tick" x="{at(tick)}" y="{base + 16}">{100 * tick:+.0f}</text>')
+        parts.append(f'<text class="tick" x="{at(tick)}" y="{base + 16}">{_signed(100 * tick)}</text>')
     for number, (value, name) in enumerate(marks):
         parts.append(f'<line class="mark" x1="{at(value)}" y1="{TOP - 8}" x2="{at(value)}" y2="{base}"/>')
-        parts.append(f'<text class="tick" x="{at(value)}" y="{TOP - 10 - 11 * (number % 2)}">{escape(name)}</text>')
+        parts.append(f'<text class="tick" x="{at(value)}" y="{TOP - 10 - 14 * (number % 2)}">{escape(name)}</text>')
     for number, line in enumerate(lines):
         parts += _row(line, TOP + ROW * number + ROW / 2, at)
     return "".join([*parts, "</svg>"])
+
+
+def _signed(points: float) -> str:
+    return f"{points:+.0f}" if round(points) else "0"
 
 
 def span_of(lines: Sequence[Line], always: Sequence[float]) -> tuple[float, float]:
@@ -50,7 +54,7 @@ def span_of(lines: Sequence[Line], always: Sequence[float]) -> tuple[float, floa
 
 
 def _row(line: Line, y: float, place: Callable[[float], float]) -> list[str]:
-    name = f'<text class="label" x="{LABEL - 10}" y="{y + 4}">{escape(line.label)}</text>'
+    name = f'<text class="label {line.kind}" x="{LABEL - 10}" y="{y + 4}">{escape(line.label)}</text>'
     if line.value is None or line.low is None or line.high is None:
         return [name, f'<text class="none" x="{WIDTH - VALUES + 10}" y="{y + 4}">not measured</text>']
     low, high, value = place(line.low), place(line.high), place(line.value)

@@ -65,6 +65,7 @@ def _column(evidence: Evidence, column: str, earlier: Sequence[Earlier]) -> Show
         "higher_is_better": evidence.higher_is_better,
         "column": column,
         "n": evidence.n,
+        "overall": {pair.reference: _against(evidence, pair) for pair in evidence.pairs},
         "rows": rows,
         "small": [row["group"] for row in rows if row["is_small"]],
         "between": [_between(evidence, groups, arm) for arm in arms],
@@ -88,9 +89,9 @@ def _row(evidence: Evidence, group: GroupStatistics) -> Shown:
     }
 
 
-def _own(evidence: Evidence, group: GroupStatistics, arm: Arm) -> Shown:
+def _own(evidence: Evidence, group: GroupStatistics, arm: Arm, confidence: float = CONFIDENCE) -> Shown:
     own = of_arm(group, arm)
-    return _shown(arm_interval(own, evidence.scale, CONFIDENCE)) if own is not None else {}
+    return _shown(arm_interval(own, evidence.scale, confidence)) if own is not None else {}
 
 
 def _against(evidence: Evidence, pair: PairedStatistics) -> Shown:
@@ -112,13 +113,34 @@ def _between(evidence: Evidence, groups: Sequence[GroupStatistics], arm: Arm) ->
     if len(values) < len(groups):
         return {**told, "minimum": None, "maximum": None, "difference": None, "ratio": None}
     least, most = min(values, key=values.__getitem__), max(values, key=values.__getitem__)
+    smallest, ratio = _extremes(evidence, groups, arm)
     return {
         **told,
-        "minimum": {"group": least, "value": values[least]},
+        "minimum": {"group": least, "value": values[least], **smallest},
         "maximum": {"group": most, "value": values[most]},
         "difference": _difference(evidence, groups, arm),
-        "ratio": values[least] / values[most] if values[most] > 0 else None,
+        "ratio": {"value": values[least] / values[most], **ratio} if values[most] > 0 else None,
     }
+
+
+def _extremes(evidence: Evidence, groups: Sequence[GroupStatistics], arm: Arm) -> tuple[Shown, Shown]:
+    """Bounds of the smallest true score of a group, and of the ratio of the smallest to the largest (0 to 1).
+
+    Which groups are truly the smallest and largest is fixed, so a lower bound needs to hold for these alone; an upper
+    bound may be undercut by any group, and is corrected for their number (Bonferroni). None where a group has none.
+    """
+    error, count = 1 - CONFIDENCE, len(groups)
+    one, every, two, all_twice = (
+        [_own(evidence, group, arm, 1 - error / share) for group in groups] for share in (1, count, 2, 2 * count)
+    )
+    if any(found["low"] is None for found in (*one, *every, *two, *all_twice)):
+        return {"low": None, "high": None}, {"low": None, "high": None}
+    top, floor = max(found["high"] for found in two), max(found["low"] for found in all_twice)
+    ratio = {
+        "low": max(0.0, min(found["low"] for found in two)) / top if top > 0 else 0.0,
+        "high": min(1.0, min(found["high"] for found in all_twice) / floor) if floor > 0 else 1.0,
+    }
+    return {"low": min(found["low"] for found in one), "high": min(found["high"] for found in every)}, ratio
 
 
 def _difference(evidence: Evidence, groups: Sequence[GroupStatistics], arm: Arm) -> Shown | None:

@@ -49,6 +49,15 @@ def test_three_answers() -> None:
     assert "people prefer it to the base (the route has no champion yet) in 55.0 %" in close.reason
 
 
+def test_the_reason_says_how_many_people() -> None:
+    told = judged(evidence([1.0] * 15 + [0.5] * 5, people=1)).reason
+    assert told.startswith(
+        "preferred: 1 person prefers it to the base (the route has no champion yet) in 87.5 % of prompts"
+    )
+    assert told.endswith(", n=20 (a tie counts half); wanted is above 50.0")
+    assert "preferred: 3 people prefer it to the base" in judged(evidence([1.0] * 20, people=3)).reason
+
+
 def test_ties_are_half_and_a_lower_bound_asks_for_less() -> None:
     tied = evidence([0.5] * 20 + [1.0] * 12 + [0.0] * 8)
     assert judged(tied).outcome == "UNDECIDED"

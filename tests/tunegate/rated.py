@@ -1,6 +1,6 @@
 """A candidate whose answers people compare, told without a model: planned, sealed, examined and judged."""
 
-import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,7 +13,8 @@ from governance.policy import ApprovalRule, Policy
 from tunegate import steps
 from tunegate.house import House
 from tunegate.recording import append, record_once
-from tunegate_core.records import AdapterRecord, BaseModelRecord
+from tunegate_core.canonical import canonical_json
+from tunegate_core.records import AdapterRecord, BaseModelRecord, Evidence
 
 LIKED = Policy(
     name="liked",
@@ -23,38 +24,54 @@ LIKED = Policy(
 DIGEST = "sha256:" + "0" * 64
 
 
-def tell(house: House, prompts: int = 20, name: str = "liked", raters: int = 1, more: str = "") -> Planned:
-    """NAME@1 against the base, judged before anybody has rated it. Its prompts are in its plan, as a file. `more` ends
-    each prompt, its answers and, cut to 100 characters, its id."""
+def tell(
+    house: House,
+    prompts: int = 20,
+    name: str = "liked",
+    raters: int = 1,
+    more: str = "",
+    policy: Policy = LIKED,
+    items: Sequence[Item] = (),
+    beside: Callable[[str, str], Sequence[Evidence]] = lambda ours, base: (),
+) -> Planned:
+    """NAME@1 against the base, judged before anybody has rated it. Its prompts are in its plan, as a file.
+
+    `more` ends each made-up prompt, all answers and, cut to 100 characters, the id. `items`: the
+    prompts, if not so many made-up ones; `beside`: other evidence about its adapter and the base's tree.
+    """
     store = house.store
+    items = tuple(items) or tuple(
+        Item(f"p{n}{more[:100]}", prompt(n) + more, None, None, f"p{n}") for n in range(prompts)
+    )
     tree, base_tree = _tree(house, f"{name}: adapter"), _tree(house, f"{name}: base")
     base = BaseModelRecord(
         source="folder", tree=base_tree, template=DIGEST, architecture="LlamaForCausalLM", parameters=1, vocabulary=1,
         hidden_size=1,
     )  # fmt: skip
-    items = tuple(Item(f"p{n}{more[:100]}", prompt(n) + more, None, None, f"p{n}") for n in range(prompts))
-    lines = "".join(json.dumps({"id": item.id, "prompt": item.text}) + "\n" for item in items)
-    task = {"name": "chat", "feedback": store.put(lines.encode()), "questions": None, "task_yaml": None}
+    lines = b"".join(canonical_json({"id": item.id, "prompt": item.text}) + b"\n" for item in items)
+    task = {"name": "chat", "feedback": store.put(lines), "questions": None, "task_yaml": None}
+    others = beside(tree, base_tree)
+    told = {e.task: {"digest": e.items, "metric": e.metric, "n": e.n, "clusters": e.n} for e in others}
+    chat = {"digest": DIGEST, "metric": "preferred", "n": len(items), "clusters": len(items)}
     planned = Planned(
         name=name, version=1, route=name, run=f"run-{name}", starter="0" * 16,
         config=store.put_json({"eval": {"tasks": [task], "batch_size": 1}}), base=base, data=None,
-        policy=store.put(LIKED.canonical()), margins=LIKED.margins(), approvals=LIKED.approvals,
-        items={"chat": {"digest": DIGEST, "metric": "preferred", "n": prompts, "clusters": prompts}}, champion=None,
-        source_adapter="elsewhere@1", attempt=1,
+        policy=store.put(policy.canonical()), margins=policy.margins(), approvals=policy.approvals,
+        items={**told, "chat": chat}, champion=None, source_adapter="elsewhere@1", attempt=1,
     )  # fmt: skip
     adapter = AdapterRecord(
         tree=tree, base=base_tree, template=DIGEST, config=planned.config, rank=1, target_modules=("q_proj",),
         parameters=1,
     )  # fmt: skip
-    ours = Side(planned.subject, tree, tuple(f"ours {n}{more}" for n in range(prompts)))
-    theirs = Side("base", base_tree, tuple(f"theirs {n}{more}" for n in range(prompts)))
+    ours = Side(planned.subject, tree, tuple(f"ours {n}{more}" for n in range(len(items))))
+    theirs = Side("base", base_tree, tuple(f"theirs {n}{more}" for n in range(len(items))))
     sheet = Sheet("chat", DIGEST, raters, items, "base", ours, theirs)
     evidence = preference_evidence(sheet, [], DIGEST, store.put_json(sheet.to_json()))
-    blob = store.put(evidence.canonical())
+    blobs = [store.put(each.canonical()) for each in (*others, evidence)]
     with house.ledger.write() as tx:
         append(house, tx, planned.subject, "planned", planned.model_dump(mode="json"), f"plan/{name}")
     record_once(house, planned.subject, "sealed", lambda: {"adapter": adapter.model_dump(mode="json")})
-    record_once(house, planned.subject, "examined", lambda: {"evidence": [blob]})
+    record_once(house, planned.subject, "examined", lambda: {"evidence": blobs})
     steps.judge(house, planned)
     return planned
 

@@ -1,5 +1,7 @@
 """`tunegate evaluate --suite`: a file of answers in, a report out; bad input is named."""
 
+import csv
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +35,39 @@ def test_the_verb_scores_a_file(home: Path, answers: Path, command: Run, value: 
     shown = command(home, *told)
     assert (shown.returncode, "flip rate" in shown.stdout) == (0, True)
     assert not home.exists()  # nothing is recorded
+
+
+def test_published_figures_come_from_a_file_of_answers(
+    test_data: Path, expected_values: dict[str, Any], tmp_path: Path
+) -> None:
+    """As anybody would check a suite against its paper: one file of answers, nothing else but the suite's own data."""
+    told = test_data / "bbq" / "preds_unifiedqa" / "preds_Age.jsonl"
+    report = score_suite("bbq", told, None, "unifiedqa-t5-11b_pred_arc")
+    bias = [f["value"] for f in report["figures"] if f["name"] == "bias score"]
+    printed = expected_values["bbq_fig3_bias_scores"]["Age"]
+    assert [round(one, 1) for one in bias] == [printed[c]["UnifiedQA (ARC)"] for c in ("ambiguous", "disambiguated")]
+    with gzip.open(test_data / "stereoset" / "predictions" / "gpt2.csv.gz", "rt") as file:
+        rows = [{"sentence_id": row["sentence_id"], "score": float(row["score"])} for row in csv.DictReader(file)]
+    report = score_suite("stereoset", write(tmp_path / "gpt2.jsonl", rows), test_data / "stereoset", None)
+    icat = next(f["value"] for f in report["figures"] if (f["name"], f["where"]) == ("icat", {"part": "all"}))
+    assert icat == pytest.approx(expected_values["stereoset_overall"]["gpt2"]["icat"], rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("suite", "folder", "answer", "pairs"),
+    [
+        ("crows-pairs", "crows_pairs", lambda row: {"sent_more_score": -1.0, "sent_less_score": -2.0}, 1508),
+        ("winobias", "winobias", lambda row: {"answer": row["right"]}, 8 * 396),
+    ],
+)
+def test_a_file_is_joined_with_the_suites_own_data(
+    suite: str, folder: str, answer: Callable[..., Any], pairs: int, test_data: Path, tmp_path: Path
+) -> None:
+    plugin = load_suite(suite)
+    keys = plugin.columns.key
+    rows = [{**{key: row[key] for key in keys}, **answer(row)} for row in plugin.read_data(test_data / folder)]
+    report = score_suite(suite, write(tmp_path / "answers.jsonl", rows), test_data / folder, None)
+    assert (report["measured"], report["unmeasured"]) == (pairs, {})
 
 
 @pytest.mark.parametrize(

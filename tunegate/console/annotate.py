@@ -44,6 +44,7 @@ def compare(visit: Visit) -> Response:
     waiting = [one.index for one in asked if one.item.id not in said]
     given = visit.number("at")
     at = min(given, len(asked)) - 1 if given else (waiting[0] if waiting else None)
+    is_whole = at is None and not missing(sheet, ratings(sheet, recorded(visit.house).standing()))
     return visit.page(
         "annotate_item.html",
         sheet=sheet,
@@ -53,6 +54,8 @@ def compare(visit: Visit) -> Response:
         mine=_mine(asked[at], said) if at is not None and asked else None,
         ratings=range(1, BEST_RATING + 1),
         address=_address(visit),
+        subject=visit.part("subject"),
+        is_whole=is_whole,
         undo_url=visit.url(*_address(visit), "undo") if said else None,
     )
 

@@ -71,8 +71,8 @@ def scores(held: Held) -> list[Table]:
 
 
 def differences(held: Held) -> list[Table]:
-    """Candidate minus reference on the same items."""
-    lines = [(item, pair) for item in held.evidence for pair in item.pairs]
+    """Candidate minus reference on the same items. What people preferred is one already: `preferences`."""
+    lines = [(item, pair) for item in held.evidence for pair in item.pairs if item.metric != PREFERRED]
     if not lines:
         return []
     rows, bounds = [], f"one-sided {100 * CONFIDENCE:g} % bounds"
@@ -193,7 +193,8 @@ def preferences(held: Held) -> list[Table]:
         ours = next(arm for arm in item.arms if arm.arm == "candidate")
         other = ", ".join(pair.reference for pair in item.pairs)
         interval = arm_interval(ours, item.scale, CONFIDENCE)
-        cells = (item.task, other, *_interval(interval), _lost(ours.unmeasured))
+        people = "-" if item.people is None else item.people
+        cells = (item.task, other, *_interval(interval), people, _lost(ours.unmeasured))
         rows.append(held.row(cells, "examined", item.digest(), _span(interval)))
     head = (
         "task",
@@ -202,9 +203,10 @@ def preferences(held: Held) -> list[Table]:
         f"one-sided {100 * CONFIDENCE:g} % bounds",
         "prompts",
         "clusters",
+        "people",
         "no vote",
     )
-    title = "Answers compared, unseen whose they are; a tie is half a win"
+    title = "Answers compared blind; a tie is half a win"
     return [Table(title=title, head=head, rows=tuple(rows), axis=_axis([row.span for row in rows]))] if rows else []
 
 
@@ -252,7 +254,7 @@ def _to_settle(result: CheckResult) -> str:
 
 def _difference(item: Evidence, pair: PairedStatistics, interval: Interval) -> list[str]:
     cells = [item.task, item.metric, pair.reference, *_interval(interval, "+")]
-    if item.scale != "binary":
+    if item.scale != "binary" or not interval.n:
         return [*cells, "-", "-", "-"]
     gain, loss = (int(count) for count in discordant(pair.clusters))
     return [*cells, str(gain), str(loss), f"{mcnemar_midp(gain, loss):.3g}"]

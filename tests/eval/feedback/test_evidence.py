@@ -67,11 +67,15 @@ def test_a_prompts_score_is_the_mean_of_its_raters() -> None:
     evidence = preference_evidence(sheet(12, raters=2), entries, "s", "x")
     assert sorted(total for _, total, _ in measured(evidence).clusters) == [0.5] * 6 + [0.75] * 5 + [1.0]
     assert evidence.scale == "real"
+    assert evidence.people == 2
 
 
 def test_only_the_first_so_many_people_count() -> None:
     entries = [*(said(n, "candidate") for n in range(12)), *(said(n, "base", "ben") for n in range(12))]
-    assert sum(total for _, total, _ in measured(preference_evidence(sheet(12), entries, "s", "x")).clusters) == 12
+    evidence = preference_evidence(sheet(12), entries, "s", "x")
+    assert sum(total for _, total, _ in measured(evidence).clusters) == 12
+    assert evidence.people == 1
+    assert preference_evidence(sheet(12), entries[:11], "s", "x").people is None
 
 
 def test_the_same_answer_twice_is_a_tie_and_nobody_is_asked() -> None:

@@ -127,13 +127,13 @@ def test_a_preference_is_told_as_a_win_rate(make: Make) -> None:
     (item,) = held.evidence
     ours = item.arms[0].model_copy(update={"clusters": ((1, 1.0, 1.0),) * 60 + ((1, 0.5, 0.25),) * 40})
     preferred = item.model_copy(
-        update={"task": "chat", "metric": "preferred", "scale": "real", "arms": (ours, item.arms[1])}
+        update={"task": "chat", "metric": "preferred", "scale": "real", "arms": (ours, item.arms[1]), "people": 3}
     )
     (row,) = cells(document("evaluation-report", replace(held, evidence=[item, preferred])), "preference")
     assert row[:3] == ("chat", "base", "80.0")
     low, high = map(float, row[3].split(" to "))
     assert low < 80 < high
-    assert row[4:] == ("100", "100", "none")
+    assert row[4:] == ("100", "100", "3", "none")
     assert entry(document("evaluation-report", held), "preference").open is not None
 
 

@@ -1,12 +1,13 @@
 """The fairness report: figures from evidence alone, every text escaped, and nothing unmeasured that looks fine."""
 
+import random
 import re
 import xml.etree.ElementTree as ET
 from typing import Any
 
 import pytest
 
-from governance.fairness import Earlier, fairness_of, render_fairness
+from governance.fairness import Earlier, fairness_of, render_fairness, tables
 from governance.fairness.page import sentences
 from governance.fairness.plot import Line, forest, span_of
 from tunegate_core.records import (
@@ -16,6 +17,7 @@ from tunegate_core.records import (
     Evidence,
     GroupOutcome,
     GroupStatistics,
+    Interval,
     PairedStatistics,
     Verdict,
 )
@@ -83,10 +85,25 @@ def test_figures_are_those_of_the_items(found: Evidence) -> None:
     assert (home["group"], home["n"], home["arms"]["candidate"]["value"]) == ("home", 200, 0.9)
     assert farm["against"]["base"]["value"] == pytest.approx(-0.3)
     ours = next(row for row in column["between"] if row["arm"] == "candidate")
-    assert ours["minimum"] == {"group": "farm", "value": 0.6}
+    assert (ours["minimum"]["group"], ours["minimum"]["value"]) == ("farm", 0.6)
+    assert ours["minimum"]["low"] < 0.6 < ours["minimum"]["high"] < 0.7
     assert ours["difference"]["value"] == pytest.approx(0.3)
-    assert ours["ratio"] == pytest.approx(0.6 / 0.9)
+    assert ours["ratio"]["value"] == pytest.approx(0.6 / 0.9)
+    assert 0.5 < ours["ratio"]["low"] < 0.6 / 0.9 < ours["ratio"]["high"] < 0.85
     assert ours["difference"]["low"] > 0.15
+
+
+def test_minimum_and_ratio_of_equal_groups_are_missed_seldom() -> None:
+    """Three groups with the same true score: chance alone sets the smallest and the largest."""
+    chance, true, runs = random.Random(11), 0.7, 400
+    missed = dict.fromkeys(("minimum low", "minimum high", "ratio low", "ratio high"), 0)
+    for _ in range(runs):
+        drawn = evidence({name: ([(int(chance.random() < true), 1) for _ in range(60)], 0) for name in "abc"})
+        smallest, ratio = tables._extremes(drawn, drawn.groups, "candidate")
+        for name, bounds, value in (("minimum", smallest, true), ("ratio", ratio, 1.0)):
+            missed[f"{name} low"] += bounds["low"] > value
+            missed[f"{name} high"] += bounds["high"] < value
+    assert max(missed.values()) / runs <= 0.05 + 3 * (0.05 * 0.95 / runs) ** 0.5, missed
 
 
 def test_sentences_can_be_quoted(found: Evidence) -> None:
@@ -129,6 +146,31 @@ def test_the_page_stands_alone_and_repeats(found: Evidence) -> None:
     assert "unbiased" not in page
     for svg in re.findall(r"<svg.*?</svg>", page):
         assert next(iter(ET.fromstring(svg))).tag.endswith("title")
+
+
+def test_the_harmed_group_is_told_first_and_marked(found: Evidence) -> None:
+    seen = Interval(value=-0.3, low=-0.38, high=-0.22, confidence=0.95, n=100, clusters=100, method="m")
+    (check,) = verdict().results
+    groups = (GroupOutcome(column="plan", group="farm", outcome="FAIL", interval=seen),)
+    failed = check.model_copy(
+        update={"groups": (*groups, GroupOutcome(column="plan", group="home", outcome="PASS"))}
+    )  # fmt: skip
+    page = render_fairness("bot@1", verdict(results=(failed,)), fairness_of([found]))
+    lead = "Worse than the policy allows: plan farm (-30.0 points, -38.0 to -22.0, 100 items)."
+    assert 0 < page.index(lead) < page.index("Verdict of its policy")
+    assert "All items of t together, against the base: +10.0 (" in page
+    assert re.findall(r'<strong\s+class="FAIL">(\w+), FAIL', page) == ["farm"]
+    assert re.findall(r'class="label harmed"[^>]*>(\w+)<', page) == ["farm"]
+
+
+def test_a_check_that_passes_or_can_not_tell_leads_as_such(found: Evidence) -> None:
+    (check,) = verdict().results
+    for outcome, lead in (("PASS", "Groups that pass: farm."), ("UNDECIDED", "Too little to tell: plan farm.")):
+        told = check.model_copy(
+            update={"outcome": outcome, "groups": (GroupOutcome(column="plan", group="farm", outcome=outcome),)}
+        )
+        page = render_fairness("bot@1", verdict(results=(told,)), fairness_of([found]))
+        assert lead in page and ", FAIL" not in page and "together, against" not in page
 
 
 def test_texts_of_others_are_escaped() -> None:

@@ -107,7 +107,8 @@ def test_when_all_is_rated_the_candidate_is_judged_by_it(waiting: House, visitor
     for _ in range(12):
         first, _ = ANSWERS.findall(browser.get(HERE).text)
         rate(browser, "first" if first.startswith("ours") else "second")
-    assert "You have rated every prompt" in browser.get(HERE).text
+    said = browser.get(HERE).text
+    assert "You have rated every prompt" in said and "tunegate evaluate liked@1" in said
     evaluate(waiting, "liked@1")
     assert standing(waiting, "liked@1").body("judged")["outcome"] == "PASS"
     assert "liked@1" not in browser.get("/annotate").text.partition("<main")[2]
