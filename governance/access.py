@@ -13,10 +13,11 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, Protocol, Self, get_args
+from typing import Self, get_args
 
 from pydantic import ValidationError
 
+from governance.happened import Happened
 from governance.ledger.event import format_time
 from tunegate_core.errors import BadInput, IntegrityError, NotFound
 from tunegate_core.records import Record
@@ -34,30 +35,6 @@ SCOPES: Mapping[Scope, str] = {
     "approve": "sign a verdict",
     "admin": "change routes and keys, and call a version by NAME@N",
 }
-
-
-class KeyEvent(Protocol):
-    """What following keys needs of an event."""
-
-    @property
-    def kind(self) -> str:
-        """`KEY_CREATED`, `KEY_REVOKED`, or any other."""
-        ...
-
-    @property
-    def at(self) -> str:
-        """RFC 3339, UTC."""
-        ...
-
-    @property
-    def subject(self) -> str | None:
-        """The key's id."""
-        ...
-
-    @property
-    def body(self) -> Mapping[str, Any]:
-        """The event's payload."""
-        ...
 
 
 class Created(Record):
@@ -101,7 +78,7 @@ class Access:
     keys: dict[str, ApiKey] = field(default_factory=dict)
 
     @classmethod
-    def from_events(cls, events: Iterable[KeyEvent]) -> Self:
+    def from_events(cls, events: Iterable[Happened]) -> Self:
         """Walk the events once. Raises IntegrityError for what is no key event or could not have happened then."""
         access = cls()
         for event in events:
@@ -111,7 +88,7 @@ class Access:
                 raise IntegrityError(f"'{event.kind}' of {event.subject} is no event of an API key: {error}") from error
         return access
 
-    def follow(self, event: KeyEvent) -> None:
+    def follow(self, event: Happened) -> None:
         """Go on with one event; others than keys' are passed over. Raises BadInput when it may not happen now."""
         if event.kind == KEY_CREATED:
             self._create(Created.model_validate(event.body), event)
@@ -133,7 +110,7 @@ class Access:
         """Keys that are valid at that time, or still will be."""
         return tuple(key.grant for key in self.keys.values() if key.is_valid(at))
 
-    def _create(self, said: Created, event: KeyEvent) -> None:
+    def _create(self, said: Created, event: Happened) -> None:
         grant = said.grant
         if event.subject != grant.key_id or grant.key_id in self.keys:
             raise BadInput(f"an event about {event.subject} makes {grant.key_id}; expected a new key's own id")

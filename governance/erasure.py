@@ -15,8 +15,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError
 
+from governance.happened import Happened
 from governance.ledger.event import format_time
-from governance.people import PeopleEvent
 from governance.policy import ErasureRule
 from tunegate_core.errors import IntegrityError
 from tunegate_core.records import Record
@@ -64,7 +64,7 @@ class Erasures:
             found.take(event, event.seq)
         return found
 
-    def take(self, event: PeopleEvent, seq: int) -> None:
+    def take(self, event: Happened, seq: int) -> None:
         """Go on with one event."""
         try:
             if event.kind == ERASED:

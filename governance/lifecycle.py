@@ -18,39 +18,16 @@ takes nothing else. `replay` walks the same arrows over recorded events and refu
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
+from governance.happened import Happened
 from governance.policy import ApprovalRule
 from governance.roles import Role
 from tunegate_core.errors import BadInput, Denied, IntegrityError
 from tunegate_core.proof.approval import Decided, SignedDecision, is_over, latest, verify_signer, verify_term
 from tunegate_core.records import AdapterRecord, BaseModelRecord, DatasetRecord, Outcome, Record, TrainingRecord
-
-
-class LifecycleEvent(Protocol):
-    """What replaying needs of an event."""
-
-    @property
-    def kind(self) -> str:
-        """planned, trained, sealed, ..."""
-        ...
-
-    @property
-    def subject(self) -> str | None:
-        """NAME@N."""
-        ...
-
-    @property
-    def at(self) -> str:
-        """RFC 3339, UTC."""
-        ...
-
-    @property
-    def body(self) -> Mapping[str, Any]:
-        """The event's payload."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -219,7 +196,7 @@ def asked_roles(judged: Judged) -> tuple[Role, ...]:
     return rule.roles if judged.outcome == "PASS" or rule.override is None else rule.override.roles
 
 
-def replay(events: Iterable[LifecycleEvent]) -> AnyState:
+def replay(events: Iterable[Happened]) -> AnyState:
     """The state one candidate's events lead to.
 
     Raises IntegrityError for events of two candidates, any other order than the arrows allow, and a body that is not
@@ -239,7 +216,7 @@ def replay(events: Iterable[LifecycleEvent]) -> AnyState:
     return state
 
 
-def follow(state: AnyState | None, event: LifecycleEvent, at: str) -> AnyState:
+def follow(state: AnyState | None, event: Happened, at: str) -> AnyState:
     """The state after one more event of a candidate. `at`: the latest time of its events, this one included (RFC 3339).
 
     Raises what `replay` does.
@@ -253,7 +230,7 @@ def follow(state: AnyState | None, event: LifecycleEvent, at: str) -> AnyState:
         raise IntegrityError(f"{event.subject}: '{event.kind}' does not hold what it must: {error}") from error
 
 
-def plan(state: AnyState | None, event: LifecycleEvent) -> Planned:
+def plan(state: AnyState | None, event: Happened) -> Planned:
     """The first event."""
     if state is not None:
         raise _out_of_order(state, event)
@@ -263,14 +240,14 @@ def plan(state: AnyState | None, event: LifecycleEvent) -> Planned:
     return planned
 
 
-def train(state: AnyState | None, event: LifecycleEvent) -> Trained:
+def train(state: AnyState | None, event: Happened) -> Trained:
     """Planned -> Trained."""
     if not isinstance(state, Planned) or state.source_adapter is not None:
         raise _out_of_order(state, event)
     return Trained(planned=state, before=state.digest(), **event.body)
 
 
-def seal(state: AnyState | None, event: LifecycleEvent) -> Sealed:
+def seal(state: AnyState | None, event: Happened) -> Sealed:
     """Trained -> Sealed, or Planned -> Sealed for an existing adapter."""
     if isinstance(state, Planned) and state.source_adapter is not None:
         return Sealed(planned=state, before=state.digest(), **event.body)
@@ -279,14 +256,14 @@ def seal(state: AnyState | None, event: LifecycleEvent) -> Sealed:
     return Sealed(planned=state.planned, before=state.digest(), **event.body)
 
 
-def examine(state: AnyState | None, event: LifecycleEvent) -> Examined:
+def examine(state: AnyState | None, event: Happened) -> Examined:
     """Sealed -> Examined, or Judged UNDECIDED -> Examined with more items."""
     if not (isinstance(state, Sealed) or (isinstance(state, Judged) and state.outcome == "UNDECIDED")):
         raise _out_of_order(state, event)
     return Examined(planned=state.planned, before=state.digest(), adapter=state.adapter, **event.body)
 
 
-def judge(state: AnyState | None, event: LifecycleEvent) -> Judged:
+def judge(state: AnyState | None, event: Happened) -> Judged:
     """Examined -> Judged."""
     if not isinstance(state, Examined):
         raise _out_of_order(state, event)
@@ -296,7 +273,7 @@ def judge(state: AnyState | None, event: LifecycleEvent) -> Judged:
     )  # fmt: skip
 
 
-def decide(state: AnyState | None, event: LifecycleEvent) -> Judged | Refused:
+def decide(state: AnyState | None, event: Happened) -> Judged | Refused:
     """One person's signed decision about what can be approved; a refusal ends it, a recall takes back a yes."""
     if not isinstance(state, Judged) or asked(state) is None:
         raise _out_of_order(state, event)
@@ -315,7 +292,7 @@ def decide(state: AnyState | None, event: LifecycleEvent) -> Judged | Refused:
     return Judged(**{**dict(state), **taken, "approvals": (*still, approval)})
 
 
-def approve(state: AnyState | None, event: LifecycleEvent) -> Approved:
+def approve(state: AnyState | None, event: Happened) -> Approved:
     """Judged PASS (or UNDECIDED, where that may be overridden) -> Approved, with enough approvals that still hold."""
     required = asked(state) if isinstance(state, Judged) else None
     if not isinstance(state, Judged) or required is None:
@@ -333,14 +310,14 @@ def approve(state: AnyState | None, event: LifecycleEvent) -> Approved:
     )  # fmt: skip
 
 
-def refuse(state: AnyState | None, event: LifecycleEvent) -> Refused:
+def refuse(state: AnyState | None, event: Happened) -> Refused:
     """Judged FAIL -> Refused."""
     if not isinstance(state, Judged) or state.outcome != "FAIL":
         raise _out_of_order(state, event)
     return Refused(planned=state.planned, before=state.digest(), by="verdict")
 
 
-def release(state: AnyState | None, event: LifecycleEvent) -> Released:
+def release(state: AnyState | None, event: Happened) -> Released:
     """Approved -> Released, on the route that was planned."""
     if not isinstance(state, Approved):
         raise _out_of_order(state, event)
@@ -350,21 +327,21 @@ def release(state: AnyState | None, event: LifecycleEvent) -> Released:
     return released
 
 
-def retire(state: AnyState | None, event: LifecycleEvent) -> Retired:
+def retire(state: AnyState | None, event: Happened) -> Retired:
     """Released -> Retired."""
     if not isinstance(state, Released):
         raise _out_of_order(state, event)
     return Retired(planned=state.planned, before=state.digest())
 
 
-def revoke(state: AnyState | None, event: LifecycleEvent) -> Revoked:
+def revoke(state: AnyState | None, event: Happened) -> Revoked:
     """Released -> Revoked, or Retired -> Revoked."""
     if not isinstance(state, Released | Retired):
         raise _out_of_order(state, event)
     return Revoked(planned=state.planned, before=state.digest())
 
 
-def withdraw(state: AnyState | None, event: LifecycleEvent) -> Withdrawn:
+def withdraw(state: AnyState | None, event: Happened) -> Withdrawn:
     """Planned, Trained, Sealed, Examined, Judged or Approved -> Withdrawn."""
     if isinstance(state, Planned):
         return Withdrawn(planned=state, before=state.digest(), **event.body)
@@ -373,7 +350,7 @@ def withdraw(state: AnyState | None, event: LifecycleEvent) -> Withdrawn:
     return Withdrawn(planned=state.planned, before=state.digest(), **event.body)
 
 
-ARROWS: dict[str, Callable[[AnyState | None, LifecycleEvent], AnyState]] = {
+ARROWS: dict[str, Callable[[AnyState | None, Happened], AnyState]] = {
     "planned": plan,
     "trained": train,
     "sealed": seal,
@@ -394,6 +371,6 @@ def expiry(at: datetime, days: int | None) -> str | None:
     return None if days is None else (at + timedelta(days=days)).isoformat()
 
 
-def _out_of_order(state: AnyState | None, event: LifecycleEvent) -> IntegrityError:
+def _out_of_order(state: AnyState | None, event: Happened) -> IntegrityError:
     found = "nothing" if state is None else type(state).__name__
     return IntegrityError(f"{event.subject} is {found}; '{event.kind}' does not follow from that")

@@ -10,12 +10,13 @@ Names and reasons are personal text: events hold commitments to them. Passwords 
 while it was not ended.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, Self
+from typing import Self
 
 from pydantic import Field, ValidationError
 
+from governance.happened import Happened
 from governance.roles import Role, may_any
 from tunegate_core.errors import BadInput, IntegrityError, NotFound
 from tunegate_core.proof.keys import key_id as name_of
@@ -27,30 +28,6 @@ USER_ADDED, USER_ROLES_SET, USER_DISABLED = USER_EVENTS = ("user-added", "user-r
 KEY_CREATED, KEY_ROTATED, KEY_REVOKED = SIGNING_KEY_EVENTS = ("key-created", "key-rotated", "key-revoked")
 DENIED = "access-denied"
 PEOPLE_EVENTS = (*USER_EVENTS, *SIGNING_KEY_EVENTS)
-
-
-class PeopleEvent(Protocol):
-    """What following people needs of an event."""
-
-    @property
-    def kind(self) -> str:
-        """One of `PEOPLE_EVENTS`, or any other."""
-        ...
-
-    @property
-    def at(self) -> str:
-        """RFC 3339, UTC."""
-        ...
-
-    @property
-    def subject(self) -> str | None:
-        """The user's id, for a user's event."""
-        ...
-
-    @property
-    def body(self) -> Mapping[str, Any]:
-        """The event's payload."""
-        ...
 
 
 class UserAdded(Record):
@@ -139,21 +116,21 @@ class People:
     first: dict[str, str] = field(default_factory=dict)  # a key that took over -> the first of its line
 
     @classmethod
-    def from_events(cls, events: Iterable[PeopleEvent]) -> Self:
+    def from_events(cls, events: Iterable[Happened]) -> Self:
         """Walk the events once. Raises IntegrityError for what could not have happened then."""
         people = cls()
         for event in events:
             people.take(event)
         return people
 
-    def take(self, event: PeopleEvent) -> None:
+    def take(self, event: Happened) -> None:
         """Go on with one event that was recorded; others than people's are passed over. Raises IntegrityError."""
         try:
             self.follow(event)
         except (BadInput, ValidationError) as error:
             raise IntegrityError(f"'{event.kind}' of {event.subject} could not have happened then: {error}") from error
 
-    def follow(self, event: PeopleEvent) -> None:
+    def follow(self, event: Happened) -> None:
         """Go on with one event, if it may happen now. Raises BadInput."""
         step = STEPS.get(event.kind)
         if step is not None:
@@ -201,7 +178,7 @@ class People:
             return f"the user {user.user_id} is {', '.join(user.roles)}; the policy asks for {' or '.join(roles)}"
         return None
 
-    def _add_user(self, event: PeopleEvent) -> None:
+    def _add_user(self, event: Happened) -> None:
         said, user_id = UserAdded.model_validate(event.body), str(event.subject)
         if user_id in self.users:
             raise BadInput(f"there is a user {user_id} already")
@@ -214,12 +191,12 @@ class People:
                 raise BadInput(f"the key {said.key_id} counts no more")
         self.users[user_id] = User(user_id, said.name, said.roles, said.key_id, event.at)
 
-    def _set_roles(self, event: PeopleEvent) -> None:
+    def _set_roles(self, event: Happened) -> None:
         said, user = UserRoles.model_validate(event.body), self.user(str(event.subject))
         self._keep_an_admin(user, said.roles)
         self.users[user.user_id] = replace(user, roles=said.roles)
 
-    def _disable(self, event: PeopleEvent) -> None:
+    def _disable(self, event: Happened) -> None:
         UserDisabled.model_validate(event.body)
         user = self.user(str(event.subject))
         self._keep_an_admin(user, ())
@@ -230,10 +207,10 @@ class People:
         if "admin" not in roles and not any("admin" in other.roles for other in others):
             raise BadInput(f"the user {user.user_id} is the last admin; add another one first")
 
-    def _create_key(self, event: PeopleEvent) -> None:
+    def _create_key(self, event: Happened) -> None:
         self._record_key(KeyCreated.model_validate(event.body), event.at)
 
-    def _rotate_key(self, event: PeopleEvent) -> None:
+    def _rotate_key(self, event: Happened) -> None:
         said = KeyRotated.model_validate(event.body)
         if (ended := self.ended(said.replaces)) is not None:
             raise BadInput(f"the key {said.replaces} counts no more since {ended}; make a new one")
@@ -247,7 +224,7 @@ class People:
         if owner is not None:
             self.users[owner.user_id] = replace(owner, key_id=said.key_id)
 
-    def _revoke_key(self, event: PeopleEvent) -> None:
+    def _revoke_key(self, event: Happened) -> None:
         said = KeyRevoked.model_validate(event.body)
         if self.ended(said.key_id) is None:
             self._end(said.key_id, event.at, event.kind)

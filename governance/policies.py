@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from pydantic import Field, ValidationError
 
-from governance.people import PeopleEvent
+from governance.happened import Happened
 from tunegate_core.canonical import canonical_json
 from tunegate_core.errors import BadInput, Denied, IntegrityError, NotFound
 from tunegate_core.proof.approval import SignedDecision, verify_signer
@@ -55,7 +55,7 @@ class Policies:
     before: list[Proposal] = field(default_factory=list)
 
     @classmethod
-    def from_events(cls, events: Iterable[PeopleEvent]) -> Self:
+    def from_events(cls, events: Iterable[Happened]) -> Self:
         """Walk the events once. Raises IntegrityError for what could not have happened then."""
         policies = cls()
         for event in events:
@@ -67,7 +67,7 @@ class Policies:
                 ) from error
         return policies
 
-    def follow(self, event: PeopleEvent) -> None:
+    def follow(self, event: Happened) -> None:
         """Go on with one event, if it may happen now; others than policies' are passed over. Raises BadInput."""
         if event.kind == PROPOSED:
             self._propose(Proposal.model_validate(event.body))

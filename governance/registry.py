@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from governance.lifecycle import ARROWS, LifecycleEvent
+from governance.happened import Happened
+from governance.lifecycle import ARROWS
 from governance.routing import FOLLOWING, Place, RouteState, created, follow
 from tunegate_core.errors import BadInput, IntegrityError, NotFound
 
@@ -34,7 +35,7 @@ class Entry:
     verdict: str | None = None
     adapter: str | None = None
 
-    def take(self, event: LifecycleEvent) -> None:
+    def take(self, event: Happened) -> None:
         """Go on to what an event after the plan says."""
         if event.kind == "approval":  # a yes leaves it judged; enough of them are an event of their own
             self.state = "Refused" if event.body["decision"] == "refuse" else self.state
@@ -54,14 +55,14 @@ class Registry:
     states: dict[str, RouteState] = field(default_factory=dict)
 
     @classmethod
-    def from_events(cls, events: Iterable[LifecycleEvent]) -> Self:
+    def from_events(cls, events: Iterable[Happened]) -> Self:
         """Walk the events once. Raises IntegrityError for a change of a route that could not have happened then."""
         registry = cls()
         for event in events:
             registry.take(event)
         return registry
 
-    def take(self, event: LifecycleEvent) -> None:
+    def take(self, event: Happened) -> None:
         """Go on with the next event. Raises IntegrityError as above; the registry is then as it was."""
         if event.kind == "planned":
             body: Mapping[str, Any] = event.body
@@ -124,7 +125,7 @@ class Registry:
         elif state.route.champion is None:
             self.states[entry.route] = state.led_by(entry.subject, state.before)
 
-    def _follow(self, event: LifecycleEvent) -> None:
+    def _follow(self, event: Happened) -> None:
         alias = str(event.subject)
         try:
             self.states[alias] = follow(self.state(alias), event.kind, event.body, self.is_released)
