@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from eval.feedback.entry import ID_CHARACTERS, TEXT_CHARACTERS
 from eval.task import Item
 from tunegate_core.errors import DataError
 
-FIELDS = ("id", "prompt", "cluster")
+FIELDS = {"id": ID_CHARACTERS, "prompt": TEXT_CHARACTERS, "cluster": ID_CHARACTERS}  # the most characters of each
 SHOWN_PROBLEMS = 20
 
 
@@ -40,12 +41,15 @@ def _parse(line: str) -> tuple[Item | None, str | None]:
         row = json.loads(line)
     except json.JSONDecodeError as error:
         return None, f"not a whole JSON object ({error.msg} at column {error.colno}); is the line cut off?"
-    if not isinstance(row, dict) or not {"id", "prompt"} <= row.keys() <= set(FIELDS):
+    if not isinstance(row, dict) or not {"id", "prompt"} <= row.keys() <= FIELDS.keys():
         found = ", ".join(map(str, row)) if isinstance(row, dict) else type(row).__name__
         return None, f"expected an object with id, prompt and, if wanted, cluster; found {found}"
     wrong = [name for name, value in row.items() if not _is_text(value)]
     if wrong:
         return None, f"'{wrong[0]}' must be a text that is not empty, found {row[wrong[0]]!r}"
+    long = [name for name, value in row.items() if len(value) > FIELDS[name]]
+    if long:
+        return None, f"'{long[0]}' has {len(row[long[0]])} characters; at most {FIELDS[long[0]]} can be rated"
     return Item(row["id"], row["prompt"], None, None, str(row.get("cluster", row["id"]))), None
 
 

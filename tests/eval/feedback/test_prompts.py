@@ -38,6 +38,7 @@ def test_prompts_are_items_and_raters_are_part_of_the_plan(tmp_path: Path) -> No
         ([{"id": "a"}], "line 1: expected an object with id, prompt"),
         ([{"id": "a", "prompt": "x", "answer": "y"}], "found id, prompt, answer"),
         ([{"id": "a", "prompt": " "}], "'prompt' must be a text"),
+        ([{"id": "a" * 201, "prompt": "x"}], "line 1: 'id' has 201 characters; at most 200 can be rated"),
         ([{"id": "a", "prompt": "x"}, {"id": "a", "prompt": "y"}], "line 2: id 'a' is already used in line 1"),
     ],
 )
