@@ -82,6 +82,28 @@ def released_home(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return home
 
 
+@pytest.fixture(scope="session")
+def folders(released_home: Path) -> tuple[Path, Path]:
+    """The verified base and adapter of starter@1."""
+    from finetune.base import open_base
+    from tunegate.house import House
+    from tunegate.recording import standing
+    from tunegate.steps import adapter_folder
+
+    house = House(released_home, f"sqlite:///{released_home / 'ledger.sqlite'}")
+    now = standing(house, "starter@1")
+    base = open_base(now.planned.base, house.store, house.cache)
+    adapter = adapter_folder(house, now.adapter)
+    house.ledger.close()
+    return base, adapter
+
+
+@pytest.fixture(scope="session")
+def questions(project: Path) -> list[dict[str, Any]]:
+    """The held-out questions."""
+    return [json.loads(line) for line in (project / "questions.jsonl").read_text().splitlines()]
+
+
 @pytest.fixture
 def released(released_home: Path, tmp_path: Path) -> Path:
     """A copy of that home, to do with as a test likes."""

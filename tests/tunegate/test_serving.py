@@ -23,6 +23,9 @@ from tests.tunegate.served import Endpoint, marked, started, wait_until_ready
 
 pytestmark = [pytest.mark.slow, pytest.mark.vllm]
 
+ASKED_AGAIN = 8
+MEAN_NATS, MOST_NATS = 0.02, 0.05  # a token, between bfloat16 in vLLM and float32 in transformers
+
 
 @pytest.fixture(scope="module")
 def endpoint(
@@ -52,6 +55,34 @@ def test_the_official_client_needs_a_url_and_a_key(endpoint: Endpoint) -> None:
     assert answer.model == "starter@1"
     assert answer.choices[0].message.content
     assert answer.usage.completion_tokens <= 24
+
+
+def test_what_answers_is_what_was_trained(
+    endpoint: Endpoint, folders: tuple[Path, Path], questions: list[dict[str, Any]]
+) -> None:
+    """vLLM in bfloat16 finds its answers as likely as float32 on training's side does."""
+    from eval.probe import log_probabilities
+
+    said, theirs = [], []
+    for item in questions[:ASKED_AGAIN]:
+        turn = [{"role": "user", "content": item["question"]}]
+        choice = endpoint.ask(messages=turn, logprobs=True, max_tokens=24).choices[0]
+        tokens = choice.logprobs.content[
+            : None if choice.finish_reason == "length" else -1
+        ]  # the last one ends the turn
+        assert "".join(token.token for token in tokens) == choice.message.content
+        said.append((item["question"], choice.message.content))
+        theirs.append([token.logprob for token in tokens])
+    ours, plain = log_probabilities(*folders, said), log_probabilities(folders[0], None, said)
+    off = [abs(a - sum(b)) / len(b) for a, b in zip(ours, theirs, strict=True)]
+    print("nats a token between vLLM and transformers:", [round(value, 4) for value in off])
+    assert sum(off) / len(off) <= MEAN_NATS
+    assert max(off) <= MOST_NATS
+    assert sum(ours) > sum(plain) + 1, "the adapter changes nothing"
+    right = [
+        item["choices"][item["answer"]].rstrip(".") in told for item, (_, told) in zip(questions, said, strict=False)
+    ]
+    assert any(right)
 
 
 def test_a_stream_ends_with_its_usage(endpoint: Endpoint) -> None:
