@@ -32,6 +32,7 @@ def in_ci() -> bool:
 hypothesis.settings.load_profile("ci" if in_ci() else "local")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Slow tests get a longer limit unless they name their own. Where groups are kept together (`--dist loadgroup`), so
     are the tests of a file, and all that need the one real release."""
