@@ -1,9 +1,8 @@
 # Every target sets up .venv by itself. EXTRA=gpu for a machine with a GPU.
 EXTRA ?= cpu
 BIN := .venv/bin
-# In a process for each of two cores. Slow tests wait for processes of their own much of the time.
+# Fast tests in a process for each of two cores; what is slow uses both cores by itself.
 FAST := -n 2 --dist worksteal -m "not slow and not fault"
-SLOW := -n 2 --dist loadgroup -m "slow and not fault"
 UNIT := -n 2 --dist worksteal -m "not slow and not fault and not browser and not postgres"
 SHELL_FILES := .ci/run scripts/setup.sh scripts/uv-settings.sh benchmarks/trainers/install.sh
 
@@ -24,7 +23,7 @@ demo: setup  ## Run the three example releases and show them side by side
 
 test: setup  ## Run every test but the slow faults (at most 20 minutes on 2 cores)
 	$(BIN)/pytest $(FAST) --durations=10
-	$(BIN)/pytest $(SLOW) --durations=30
+	$(BIN)/pytest -m "slow and not fault" --durations=30
 
 test-faults: setup  ## Run the slow tests of faults (at most 25 minutes)
 	$(BIN)/pytest -m fault --durations=30

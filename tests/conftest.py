@@ -32,13 +32,9 @@ def in_ci() -> bool:
 hypothesis.settings.load_profile("ci" if in_ci() else "local")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Slow tests get a longer limit unless they name their own. Where groups are kept together (`--dist loadgroup`), so
-    are the tests of a file, and all that need the one real release."""
+    """Slow tests get a longer limit unless they name their own."""
     for item in items:
-        needs_release = "released_home" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("released" if needs_release else item.path.name))
         is_slow = item.get_closest_marker("slow") or item.get_closest_marker("fault")
         if is_slow and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(SLOW_SECONDS))
