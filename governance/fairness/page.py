@@ -103,15 +103,15 @@ def render_fairness(subject: str, verdict: Verdict, columns: Sequence[Shown], ma
     shown = [
         {
             **column,
-            "harmed": harmed(column, checks),
+            "harmed": worse,
             "arms": [row["arm"] for row in column["between"]],
             "sentences": sentences(column),
             "plots": [
                 {"svg": Markup(svg), "caption": caption}  # made here, its texts are escaped
-                for svg, caption in _plots(column, margin, harmed(column, checks))
+                for svg, caption in _plots(column, margin, worse)
             ],
         }
-        for column in columns
+        for column, worse in ((column, harmed(column, checks)) for column in columns)
     ]
     return rendering.from_string(TEMPLATE).render(
         subject=subject,
@@ -204,13 +204,11 @@ def _moved(column: Shown, row: Shown, reference: str, against: Shown) -> list[st
     ]
 
 
-def _plots(column: Shown, margin: float | None, harmed: Sequence[str]) -> list[tuple[str, str]]:
+def _plots(column: Shown, margin: float | None, worse: Sequence[str]) -> list[tuple[str, str]]:
     plots = []
     for reference in dict.fromkeys(name for row in column["rows"] for name in row["against"]):
         lines = [
-            _line(
-                row["group"], row["against"].get(reference), "harmed" if row["group"] in harmed else "candidate", True
-            )
+            _line(row["group"], row["against"].get(reference), "harmed" if row["group"] in worse else "candidate", True)
             for row in column["rows"]
         ]
         lines.append(_line("all items", column["overall"].get(reference), "other", True))

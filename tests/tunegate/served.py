@@ -69,13 +69,13 @@ def wait_until_ready(endpoint: Endpoint, log: Path, seconds: float = 400) -> Non
 
 
 def marked(mark: str) -> list[int]:
-    """Processes that inherited the environment of a server."""
+    """Processes that inherited the environment of a command: what it left behind, once it has ended."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
                 if f"{MARK}={mark}".encode() in (entry / "environ").read_bytes().split(b"\0"):
                     found.append(int(entry.name))
-            except OSError:
+            except OSError:  # it has gone, or is not ours
                 continue
     return found

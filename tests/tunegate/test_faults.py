@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 
+from tests.tunegate.served import MARK, marked
+
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(900)]
 STORY = ("planned", "trained", "sealed", "examined", "judged", "approved", "released")
 DIGESTS = ("adapter", "evidence", "verdict")
-MARK = "TUNEGATE_TEST_MARK"
 
 CONFIG = """\
 name: tiny
@@ -110,19 +111,6 @@ def kill(driver: "subprocess.Popen[bytes]") -> None:
     """As the kernel does it when memory runs out: this process, without a word."""
     driver.send_signal(signal.SIGKILL)
     driver.wait()
-
-
-def marked(mark: str) -> list[int]:
-    """Processes that a release left behind: they inherited its environment."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                if f"{MARK}={mark}".encode() in (entry / "environ").read_bytes().split(b"\0"):
-                    found.append(int(entry.name))
-            except OSError:  # it has gone, or is not ours
-                continue
-    return found
 
 
 def wait_for(happened: Callable[[], bool], driver: "subprocess.Popen[bytes]", seconds: float = 300) -> None:
