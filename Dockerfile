@@ -19,8 +19,9 @@ COPY eval eval
 COPY governance governance
 COPY serving serving
 COPY tunegate tunegate
-# Not editable: the image holds the installed wheel only, so the code that is checked is the code that runs.
-RUN uv pip install --index-strategy unsafe-best-match ".[$EXTRA]"
+# Not editable: the image holds the installed wheel only, so the code that is checked is the code that runs. With bytecode:
+# the user below can't write it, and every Ray worker would compile what it imports.
+RUN uv pip install --compile-bytecode --index-strategy unsafe-best-match ".[$EXTRA]"
 
 FROM python:3.11-slim-bookworm
 # libgomp and libnuma are what PyTorch and vLLM link to; git is read for the state of a config's folder.

@@ -1,8 +1,9 @@
 # Every target sets up .venv by itself. EXTRA=gpu for a machine with a GPU.
 EXTRA ?= cpu
 BIN := .venv/bin
-# Fast tests in a process for each of two cores; what is slow uses both cores by itself.
+# A process for each of two cores. Slow tests stay by room: those of a room share a real release or endpoint.
 FAST := -n 2 --dist worksteal -m "not slow and not fault"
+SLOW := -n 2 --dist loadscope -m "slow and not fault"
 UNIT := -n 2 --dist worksteal -m "not slow and not fault and not browser and not postgres"
 SHELL_FILES := .ci/run scripts/setup.sh scripts/uv-settings.sh benchmarks/trainers/install.sh
 
@@ -23,7 +24,7 @@ demo: setup  ## Run the three example releases and show them side by side
 
 test: setup  ## Run every test but the slow faults (at most 20 minutes on 2 cores)
 	$(BIN)/pytest $(FAST) --durations=10
-	$(BIN)/pytest -m "slow and not fault" --durations=30
+	$(BIN)/pytest $(SLOW) --durations=30
 
 test-faults: setup  ## Run the slow tests of faults (at most 25 minutes)
 	$(BIN)/pytest -m fault --durations=30

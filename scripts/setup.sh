@@ -51,6 +51,8 @@ cpu-Linux-x86_64 | cpu-Linux-aarch64)
 esac
 
 echo "setup: everything else" >&2
-"$venv/bin/uv" pip install --quiet --python "$python" --index-strategy unsafe-best-match -e ".[$extra,dev]"
+# Every Ray worker and every engine is a new process; without bytecode each would compile all that it imports (most of
+# a light verb's start), again and again where PYTHONDONTWRITEBYTECODE is set, as it is in many images.
+"$venv/bin/uv" pip install --quiet --compile-bytecode --python "$python" --index-strategy unsafe-best-match -e ".[$extra,dev]"
 echo "$wanted" >"$stamp"
 echo "setup: ready" >&2

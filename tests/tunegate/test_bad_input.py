@@ -26,7 +26,7 @@ def broken(path: Path, old: str, new: str) -> None:
 
 CASES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "misspelt key": (lambda p: broken(p / "config.yaml", "rank:", "rnak:"), "did you mean 'rank'"),
-    "wrong type": (lambda p: broken(p / "config.yaml", "epochs: 6", "epochs: many"), "finetune.train.epochs"),
+    "wrong type": (lambda p: broken(p / "config.yaml", "epochs: 4", "epochs: many"), "finetune.train.epochs"),
     "missing data": (lambda p: (p / "train.jsonl").unlink(), "train.jsonl"),
     "empty data": (lambda p: (p / "train.jsonl").write_text(""), "train.jsonl"),
     "not UTF-8": (lambda p: (p / "train.jsonl").write_bytes(ROW.encode() + b'{"text": "\xff"}\n'), "line 2"),
