@@ -37,6 +37,7 @@ class AskingLM(TemplateLM):  # type: ignore[misc]
         self.watch: Callable[[int, int], None] = lambda done, total: None
         self.journal = Journal()
         self._done = self._total = 0
+        self._cut: set[tuple[str, str]] = set()
         self._pairs: dict[tuple[str, str], tuple[list[int], list[int]]] = {}
 
     @property
@@ -112,8 +113,13 @@ class AskingLM(TemplateLM):  # type: ignore[misc]
                 batches[name] = Saying(self.arm, tuple(prompt for prompt, _ in asked), settings)
                 places.append((name, chosen))
         answers = self._answers(batches)
-        found = {at: text for name, chosen in places for at, text in zip(chosen, answers[name], strict=True)}
-        return [found[at] for at in range(len(requests))]
+        found = {at: told for name, chosen in places for at, told in zip(chosen, answers[name], strict=True)}
+        self._cut = {_asked(*requests[at].args) for at, (_, is_cut) in found.items() if is_cut}
+        return [found[at][0] for at in range(len(requests))]
+
+    def is_cut(self, prompt: str, settings: Any) -> bool:
+        """Whether the latest answer to a prompt under these settings reached the most tokens without an end."""
+        return _asked(prompt, settings) in self._cut
 
     def _order(self, request: Any) -> tuple[int, str]:
         """Longest first, in an order that depends on the requests alone."""
@@ -171,6 +177,10 @@ class AskingLM(TemplateLM):  # type: ignore[misc]
     def _finish(self, requests: int) -> None:
         self._done = min(self._total, self._done + requests)
         self.watch(self._done, self._total)
+
+
+def _asked(prompt: str, settings: Any) -> tuple[str, str]:
+    return prompt, repr(settings)
 
 
 def batches_of(questions: Sequence[Question], size: int) -> Iterator[list[Question]]:

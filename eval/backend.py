@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 BACKENDS = "eval.backends"
 ROWS_PER_QUESTION = 4  # a question of the usual four choices is as many rows, or requests
 Answer = tuple[float, bool]  # log-likelihood (nats), and whether greedy decoding would say just this
+Words = tuple[str, bool]  # an answer's text, and whether it was cut off: it reached the most tokens without an end
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Backend(Protocol):
         """For every answer of every question, in order. What does not fit the model is never handed over."""
         ...
 
-    def say(self, arm: Arm, prompts: Sequence[str], settings: dict[str, Any]) -> list[str]:
+    def say(self, arm: Arm, prompts: Sequence[str], settings: dict[str, Any]) -> list[Words]:
         """What the arm says to rendered prompts; `settings` as the harness gives them. What does not fit: an empty
         text. Raises BadInput for settings that the backend has not."""
         ...

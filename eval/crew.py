@@ -48,7 +48,7 @@ class Saying:
     settings: dict[str, Any]
 
     def by(self, backend: Backend) -> list[Any]:
-        """The answers' texts."""
+        """The answers' texts, each with whether it was cut off."""
         return backend.say(self.arm, self.prompts, dict(self.settings))
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from lm_eval.models.utils import handle_stop_sequences, postprocess_generated_text, resolve_max_length
 
+from eval.backend import Words
 from eval.decoding import Ending, Tokens
 from eval.model import load_tokenizer
 from tunegate_core.errors import BadInput
@@ -51,19 +52,26 @@ class Encoder:
         settings: dict[str, Any],
         ends: frozenset[int],
         decode: Callable[[list[Tokens], Ending], Sequence[Tokens]],
-    ) -> list[str]:
-        """Texts of what `decode` says to the prompts that fit; `ends`: tokens at which the model ends an answer."""
+    ) -> list[Words]:
+        """What `decode` says to the prompts that fit; `ends`: tokens at which the model ends an answer."""
         room = int(settings["max_gen_toks"])
         until = handle_stop_sequences(settings.get("until"), eos=None)
         ending = Ending(room, ends | {self.end_of_text}, tuple(text for text in until if text))
         encoded = [tuple(self.encode(prompt)) for prompt in prompts]
         fitting = [at for at, prompt in enumerate(encoded) if 0 < len(prompt) <= self.max_length - room]
-        texts = [""] * len(prompts)  # what does not fit is never cut, and not measured
+        told: list[Words] = [("", False)] * len(prompts)  # what does not fit is never cut, and not measured
         if fitting:
             for at, answer in zip(fitting, decode([encoded[at] for at in fitting], ending), strict=True):
                 said = self.tokenizer.decode(list(answer), skip_special_tokens=True)
-                texts[at] = postprocess_generated_text(said, ending.texts, None)
-        return texts
+                told[at] = postprocess_generated_text(said, ending.texts, None), self._is_cut(answer, ending)
+        return told
+
+    def _is_cut(self, answer: Tokens, ending: Ending) -> bool:
+        """Whether an answer has all the tokens it may have, and no end among them."""
+        if len(answer) < ending.room or answer[-1] in ending.tokens:
+            return False
+        whole = self.tokenizer.decode(list(answer))
+        return not any(text in whole for text in ending.texts)
 
 
 def _generation_settings(kind: Any, folder: Path, config: Any) -> Any:

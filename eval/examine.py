@@ -1,7 +1,8 @@
 """Candidate, base and champion on the same items: one base in memory, one prompt, one record per item.
 
 Finished batches, and finished pairs of task and arm, are kept under the digest of everything that shapes an answer, so
-that a killed evaluation goes on where it was and a second one finds its results. Repeated, it gives the same evidence:
+that a killed evaluation goes on where it was and a second one finds its results. Of what is made of training rows only
+scores are kept, a few batches at a time. Repeated, it gives the same evidence:
 items, batches and examples have a fixed order, decoding is greedy, and evidence holds no times, paths or last digits.
 """
 
@@ -12,13 +13,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-from eval.backend import Setup, versions
+from eval.backend import ROWS_PER_QUESTION, Setup, versions
 from eval.contamination import overlap_with
 from eval.crew import Crew, Spread, crew
 from eval.grouping import group_statistics
 from eval.items import ItemSet, reopen
+from eval.journal import Journal, batch_name
 from eval.model import Precision, chat_template, device_name
-from eval.results import ArmRun, keep, read_run, recall, samples_json, verify_same_prompts
+from eval.results import ArmRun, Result, keep, read_run, recall, samples_json, verify_same_prompts
 from eval.robustness import plain_task, robustness
 from eval.scorer import is_final, rescored, scorer_of
 from eval.statistics import arm_statistics, paired_statistics, scale_of
@@ -30,8 +32,11 @@ from tunegate_core.ports import Progress
 from tunegate_core.records import Arm, Evidence, Overlap, PairedStatistics, Robustness
 from tunegate_core.store import Store
 
-METHOD = 3  # of eval.asking and eval.backends; counted up when a change there can change an answer
+METHOD = (
+    4  # of eval.asking and eval.backends; counted up when a change there can change an answer, or what is kept of it
+)
 ORDER: tuple[Arm, ...] = ("candidate", "base", "champion")
+BATCHES_AT_ONCE = 4  # of what is made of training rows: what a killed evaluation may lose, and several workers share
 REFERENCES: tuple[Literal["base", "champion"], ...] = ("base", "champion")
 
 
@@ -72,8 +77,8 @@ class Bench:
         return digest_json({**shaping, "settings": self.settings(opened.block)})
 
     def recall(self, opened: OpenTask, key: str) -> ArmRun | None:
-        """The results that an earlier try kept; of what is made of training rows there are none."""
-        return recall(self.path(key), key, opened.items) if opened.learnt is None else None
+        """The results that an earlier try kept."""
+        return recall(self.path(key), key, opened.items)
 
     def path(self, key: str) -> Path:
         """Where the results of a finished pair of task and arm are kept."""
@@ -190,32 +195,57 @@ class _Engine:
             self.lm: AskingLM = AskingLM(bench.base_folder, bench.batch_size, answer)
 
     def score(self, task: OpenTask, arm: Arm) -> ArmRun:
-        """One arm's results on one task, kept when they are whole; batches that an earlier try finished are not
-        scored again. What is made of training rows is kept in no file."""
-        from eval import lmeval
-        from eval.journal import Journal
-        from eval.quiet import quiet
-
-        bench, lm, is_kept = self._bench, self.lm, task.learnt is None
-        key, total = bench.key(task, arm), len(task.items)
+        """One arm's results on one task, kept when they are whole; what an earlier try finished is not scored again."""
+        bench, key = self._bench, self._bench.key(task, arm)
         found = bench.recall(task, key)  # two arms may be the same adapter
         if found is not None:
             return found
-        bench.progress(_stage(task, arm), 0, total)
+        bench.progress(_stage(task, arm), 0, len(task.items))
+        journal = Journal(bench.journal(key))
+        if task.learnt is None:
+            self.lm.journal = journal
+            run = self._run(task, arm, key, 0, len(task.items))
+        else:
+            run = self._in_parts(task, arm, key, journal)
+        if is_final(run):
+            keep(bench.path(key), run)
+            journal.close()
+        return run
+
+    def _in_parts(self, task: OpenTask, arm: Arm, key: str, journal: Journal) -> ArmRun:
+        """What is made of training rows, a few batches at a time. Only the scores are kept, by the numbers of the rows:
+        what was said, or a digest of it, might be text that can't be erased from a file."""
+        self.lm.journal = Journal()
+        results: list[Result] = []
+        for part in task.parts(BATCHES_AT_ONCE * self._bench.batch_size * ROWS_PER_QUESTION):
+            name = batch_name([item.id for item in part.items])
+            told = journal.recall(name)
+            if told is None:
+                run = self._run(part, arm, key, len(results), len(task.items))
+                told = [(result.score, result.reason) for result in run.results]
+                journal.keep(name, told)
+            pairs = zip(part.items, told, strict=True)
+            results += [Result(id=item.id, score=score, reason=reason) for item, (score, reason) in pairs]
+        # Prompts are rendered in the items, which are the same for all arms.
+        return ArmRun(key=key, prompts=tuple(item.id for item in task.items), results=tuple(results))
+
+    def _run(self, task: OpenTask, arm: Arm, key: str, before: int, total: int) -> ArmRun:
+        """All items of a task, or of a part of one, asked and scored; `before` items of `total` are done already."""
+        from eval import lmeval
+        from eval.quiet import quiet
+
+        bench, lm, here = self._bench, self.lm, len(task.items)
+
+        def watch(done: int, requests: int) -> None:
+            bench.progress(_stage(task, arm), before + here * done // requests, total)
+
         with quiet():
-            lm.arm = arm
-            lm.watch = lambda done, requests: bench.progress(_stage(task, arm), total * done // requests, total)
-            lm.journal = Journal(bench.journal(key) if is_kept else None)
-            is_chat = is_kept and lm.tokenizer.chat_template is not None
+            lm.arm, lm.watch = arm, watch
+            is_chat = task.learnt is None and lm.tokenizer.chat_template is not None
             samples = lmeval.run(lm, task.build(), task.block, chat=is_chat)
             scorer = scorer_of(task.block)
             run = read_run(task.items, samples, "exact_match" if scorer else task.block.metric, key, lm)
-        if scorer is not None:
-            run = rescored(run, task, scorer, bench.cache, bench.progress)
-        if is_kept and is_final(run):
-            keep(bench.path(key), run)
-            lm.journal.close()
-        return run
+        return run if scorer is None else rescored(run, task, scorer, bench.cache, bench.progress)
 
 
 def _evidence(bench: Bench, task: OpenTask, runs: Mapping[Arm, ArmRun], store: Store) -> Evidence:

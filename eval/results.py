@@ -1,7 +1,8 @@
 """What each arm did with each item, kept so that it can be recounted, and what could not be measured, by reason.
 
 Not measured is never zero: a score that is not finite, an answer the task's filter could not read, an empty answer and
-a prompt that does not fit the model's context have a reason instead of a score.
+a prompt that does not fit the model's context have a reason instead of a score. An answer in which nothing can be read
+because it declines, or was cut off, has that for its reason. One that has a score all the same keeps it with a doubt.
 
 Scores and answers only: log-likelihoods differ in their last digits between machines and say nothing the answer does
 not. `prompts` are digests of document, prompt and continuations, by which arms prove that they were asked the same.
@@ -20,23 +21,30 @@ from eval.exposure import exposure
 from eval.task import Item
 from tunegate_core.canonical import canonical_json, digest, digest_json
 from tunegate_core.errors import IntegrityError, StoreFault
-from tunegate_core.records import Arm, Record
+from tunegate_core.records import Arm, Doubt, Record
+from tunegate_core.refusal import declines
 
 EXPOSURE = "exposure"  # the metric that is made of all choices' likelihoods
 NOT_FINITE = "score not finite"
 NOT_PARSED = "answer not parsed"
 EMPTY = "empty answer"
 TOO_LONG = "too long for the model"
+REFUSED: Doubt = "refused"
+CUT_OFF: Doubt = "cut off"
 UNREADABLE = "[invalid]"  # what the harness's filters give for an answer they can't read
 
 
 class Result(Record):
-    """One item of one arm: a score, or the reason why there is none. `answer`: the chosen index, or the text."""
+    """One item of one arm: a score, or the reason why there is none. `answer`: the chosen index, or the text.
+
+    `doubts`: what makes a score say less than it seems to; empty where there is none.
+    """
 
     id: str
     score: float | None = None
     answer: int | str | None = None
     reason: str | None = None
+    doubts: tuple[Doubt, ...] = ()
 
 
 class ArmRun(Record):
@@ -57,7 +65,7 @@ def read_run(items: Sequence[Item], samples: Sequence[Mapping[str, Any]], metric
 
 
 def read_sample(item: Item, sample: Mapping[str, Any], metric: str, lm: Any) -> Result:
-    """One sample as a result; `lm.fits` says whether a prompt was scored uncut."""
+    """One sample as a result; `lm.fits` says whether a prompt was scored uncut, `lm.is_cut` whether its answer was cut."""
     name = metric.partition(",")[0]
     answers = sample["filtered_resps"]
     arguments = [(str(pair[0]), pair[1]) for pair in sample["arguments"]]
@@ -65,7 +73,8 @@ def read_sample(item: Item, sample: Mapping[str, Any], metric: str, lm: Any) -> 
     if not all(_fits(lm, prompt, rest) for prompt, rest in arguments):
         return Result(id=item.id, reason=TOO_LONG)
     answer = _choice(item, [float(pair[0]) for pair in answers], name) if likelihoods else _text(answers[0])
-    reason = _reason(answers, answer, likelihoods)
+    doubts = () if likelihoods else _doubts(str(sample["resps"][0][0]), *arguments[0], lm)
+    reason = unread(_reason(answers, answer, likelihoods), doubts)
     score = sample.get(name)
     if name == EXPOSURE and reason is None:
         score = exposure([float(pair[0]) for pair in answers[: len(item.choices or ())]])
@@ -73,7 +82,12 @@ def read_sample(item: Item, sample: Mapping[str, Any], metric: str, lm: Any) -> 
         reason = NOT_FINITE
     if reason is not None:
         return Result(id=item.id, answer=answer, reason=reason)
-    return Result(id=item.id, score=float(score), answer=answer)  # type: ignore[arg-type]
+    return Result(id=item.id, score=float(score), answer=answer, doubts=doubts)  # type: ignore[arg-type]
+
+
+def unread(reason: str | None, doubts: Sequence[Doubt]) -> str | None:
+    """Why there is no score: nothing could be read in an answer because of what makes it doubtful, if anything does."""
+    return doubts[0] if reason == NOT_PARSED and doubts else reason
 
 
 def verify_same_prompts(task: str, runs: Mapping[Arm, ArmRun]) -> None:
@@ -139,7 +153,7 @@ def _row(result: Result, answers: bool) -> dict[str, Any]:
     told = {"answer": result.answer} if answers else {}
     if result.reason is not None:
         return {**told, "measured": False, "reason": result.reason}
-    return {**told, "measured": True, "score": result.score}
+    return {**told, "measured": True, "score": result.score} | ({"doubt": result.doubts[0]} if result.doubts else {})
 
 
 def _prompt(sample: Mapping[str, Any]) -> str:
@@ -168,6 +182,12 @@ def _choice(item: Item, likelihoods: Sequence[float], metric: str) -> int | None
 
 def _text(answer: Any) -> str:
     return str(answer[0]) if isinstance(answer, list) and answer else str(answer)
+
+
+def _doubts(said: str, prompt: str, settings: Any, lm: Any) -> tuple[Doubt, ...]:
+    """By what was said, before any filter of the task."""
+    found: tuple[Doubt, ...] = (REFUSED,) if declines(said.lstrip()) else ()
+    return (*found, CUT_OFF) if lm.is_cut(prompt, settings) else found
 
 
 def _reason(answers: Sequence[Any], answer: int | str | None, likelihoods: bool) -> str | None:

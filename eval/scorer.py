@@ -1,6 +1,7 @@
 """The seam of `eval.scorers`: what an answer in words is worth. One file a scorer; its name is the metric's.
 
 A scorer gives a score for each answer, or the reason why there is none: what could not be read, or judged, is never 0.
+It also says which scores are in doubt because the answer declines or was cut off.
 """
 
 from collections.abc import Callable, Sequence
@@ -8,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from eval.results import ArmRun, Result
+from eval.results import REFUSED, ArmRun, Result, unread
 from eval.task import Item, OpenTask
 from tunegate_core import registry
 from tunegate_core.config import TaskBlock
 from tunegate_core.ports import Progress
+from tunegate_core.records import Doubt
 
 SCORERS = "eval.scorers"
 Expects = Literal["text", "texts", "nothing"]
@@ -56,15 +58,28 @@ class Scorer(Protocol):
         """A score or a reason for each."""
         ...
 
+    def is_in_doubt(self, score: float, doubt: Doubt) -> bool:
+        """Whether this score says less than it seems to of an answer that declines, or was cut off."""
+        ...
+
 
 @dataclass(frozen=True)
 class Rule:
-    """A scorer that looks at one answer at a time and says yes (1), no (0), or why neither."""
+    """A scorer that looks at one answer at a time and says yes (1), no (0), or why neither.
+
+    `settled`: scores that no further word of the answer could change; `may_decline`: to decline is no wrong answer.
+    """
 
     expects: Expects
     look: Callable[[Said, TaskBlock], bool | str]
     checked: Callable[[TaskBlock], None] = lambda block: None
     is_binary: bool = True
+    settled: tuple[float, ...] = ()
+    may_decline: bool = False
+
+    def is_in_doubt(self, score: float, doubt: Doubt) -> bool:
+        """Unless it is settled, or to decline is as good as any answer."""
+        return score not in self.settled and not (doubt == REFUSED and self.may_decline)
 
     def check(self, block: TaskBlock) -> None:
         """The rule's own check of the task's keys."""
@@ -93,8 +108,12 @@ def rescored(run: ArmRun, task: OpenTask, scorer: Scorer, cache: Path, progress:
     results = list(run.results)
     scores, figures = scorer(said, task.block, cache, progress)
     for at, score in zip(open_, scores, strict=True):
-        told = {"reason": score} if isinstance(score, str) else {"score": score}
-        results[at] = Result(id=results[at].id, answer=results[at].answer, **told)
+        before = results[at]
+        if isinstance(score, str):
+            results[at] = Result(id=before.id, answer=before.answer, reason=unread(score, before.doubts))
+        else:
+            doubts = tuple(doubt for doubt in before.doubts if scorer.is_in_doubt(score, doubt))
+            results[at] = Result(id=before.id, answer=before.answer, score=score, doubts=doubts)
     return run.model_copy(update={"results": tuple(results), "figures": figures})
 
 

@@ -17,7 +17,7 @@ from tunegate_core.records import Arm, ArmStatistics, Cluster, PairedStatistics
 def arm_statistics(
     arm: Arm, subject: str, items: Sequence[Item], results: Sequence[Result], clusters: Sequence[str] | None = None
 ) -> ArmStatistics:
-    """One arm by itself: (n, sum, sum of squares) per cluster, and the unmeasured items by reason.
+    """One arm by itself: (n, sum, sum of squares) per cluster, the unmeasured items by reason, and the doubtful ones.
 
     `clusters`: those to tell of, in order and even if empty; the measured ones when not given.
     """
@@ -28,7 +28,14 @@ def arm_statistics(
     told = [scores[name] for name in (sorted(scores) if clusters is None else clusters)]
     sums = tuple((len(s), math.fsum(s), math.fsum(x * x for x in s)) for s in told)
     reasons = Counter(result.reason for result in results if result.reason is not None)
-    return ArmStatistics(arm=arm, subject=subject, clusters=sums, unmeasured=dict(sorted(reasons.items())))
+    doubts = Counter(result.doubts[0] for result in results if result.doubts)
+    return ArmStatistics(
+        arm=arm,
+        subject=subject,
+        clusters=sums,
+        unmeasured=dict(sorted(reasons.items())),
+        doubtful=dict(sorted(doubts.items())),
+    )
 
 
 def paired_statistics(

@@ -5,8 +5,9 @@ number of examples, and whatever else the plug-in says shapes a prompt or a scor
 items under another name are the same items.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -46,7 +47,8 @@ class OpenTask:
 
     The documents of the built tasks, one task after the other, are the `items` in order. Where the items are made of
     training rows, `learnt` is the commitment of these: then prompts are rendered already, and no text of them, nor its
-    plain digest, may stand in a record or a file, because it could not be erased there.
+    plain digest, may stand in a record or a file, because it could not be erased there. Such a task is built in
+    `parts`.
     """
 
     block: TaskBlock
@@ -55,6 +57,17 @@ class OpenTask:
     higher_is_better: bool
     build: Callable[[], list[Any]] = field(compare=False)
     learnt: str | None = None
+    build_part: Callable[[Sequence[Item]], list[Any]] | None = field(default=None, compare=False)
+
+    def parts(self, size: int) -> Iterator["OpenTask"]:
+        """The task by parts of so many items, in order; whole where it can't be built of fewer items than it has."""
+        build = self.build_part
+        if build is None:
+            yield self
+            return
+        for start in range(0, len(self.items), size):
+            items = self.items[start : start + size]
+            yield replace(self, items=items, build=partial(build, items))
 
     def digest(self) -> Digest:
         """Digest of all that must stay as it was planned; rows by their commitment and their numbers."""

@@ -157,6 +157,7 @@ def _figures(evidence: Evidence) -> list[Figure]:
             arm=arm.arm,
             interval=arm_interval(arm, evidence.scale, FIGURE_CONFIDENCE),
             unmeasured=arm.unmeasured,
+            doubtful=arm.doubtful,
         )
         for arm in evidence.arms
     ]

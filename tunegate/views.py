@@ -145,7 +145,9 @@ def _checks(out: Console, checks: list[dict[str, Any]]) -> None:
 def _figures(out: Console, figures: list[dict[str, Any]]) -> None:
     table = Table("measured", "arm", "score [one-sided 95 % bounds]", "not measured", box=None)
     for figure in figures:
-        lost = ", ".join(f"{reason}: {count}" for reason, count in figure["unmeasured"].items()) or "-"
+        told = [f"{reason}: {count}" for reason, count in figure["unmeasured"].items()]
+        told += [f"scored but {doubt}: {count}" for doubt, count in figure.get("doubtful", {}).items()]
+        lost = ", ".join(told) or "-"
         table.add_row(f"{figure['task']} {figure['metric']}", figure["arm"], escape(figure["text"]), escape(lost))
     out.print(table)
 

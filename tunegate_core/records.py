@@ -175,13 +175,22 @@ class PairedStatistics(Record):
     unmeasured: int = Field(ge=0)  # items where either arm gave nothing to score
 
 
-class ArmStatistics(Record):
-    """One arm by itself: per-cluster (n, sum, sum of squares) and what could not be measured, by reason."""
+Doubt = Literal["refused", "cut off"]  # an answer that declines; one that reached the most tokens it may have
+
+
+class ArmStatistics(GrownRecord):
+    """One arm by itself: per-cluster (n, sum, sum of squares) and what could not be measured, by reason.
+
+    `doubtful` counts items that have a score, and whose answer declined, or was cut off while more words could still
+    have changed the score. An item has one doubt at most.
+    """
 
     arm: Arm
     subject: str  # adapter tree, or base tree
     clusters: tuple[tuple[int, float, float], ...]
     unmeasured: dict[str, int] = Field(default_factory=dict)  # reason -> items
+    doubtful: dict[Doubt, int] = Field(default_factory=dict)  # doubt -> items
+    later: ClassVar = ("doubtful",)
 
 
 class GroupStatistics(Record):
@@ -302,14 +311,19 @@ class CheckResult(GrownRecord):
     later: ClassVar = ("groups",)
 
 
-class Figure(Record):
-    """One arm's score on one task, with its interval: what a reader looks at beside the checks."""
+class Figure(GrownRecord):
+    """One arm's score on one task, with its interval: what a reader looks at beside the checks.
+
+    `unmeasured` and `doubtful` as in `ArmStatistics`.
+    """
 
     task: str
     metric: str
     arm: Arm
     interval: Interval
     unmeasured: dict[str, int]
+    doubtful: dict[Doubt, int] = Field(default_factory=dict)
+    later: ClassVar = ("doubtful",)
 
 
 class Verdict(Record):

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from eval.backend import Answer, Setup
+from eval.backend import Answer, Setup, Words
 from eval.decoding import Ending, Tokens, decode, end_tokens, is_greedy
 from eval.encoding import Encoder
 from eval.model import Arms
@@ -52,7 +52,7 @@ class Transformers:
             asked = [(("", ""), list(q.prompt), list(answer)) for q in batch for answer in q.answers.values()]
             return list(self._harness._loglikelihood_tokens(asked, disable_tqdm=True))
 
-    def say(self, arm: Arm, prompts: Sequence[str], settings: dict[str, Any]) -> list[str]:
+    def say(self, arm: Arm, prompts: Sequence[str], settings: dict[str, Any]) -> list[Words]:
         """What the arm says to each prompt."""
         with quiet():
             model = self._on(arm)
@@ -64,12 +64,15 @@ class Transformers:
 
             return self.encoder.answers(prompts, settings, end_tokens(self.encoder), run)
 
-    def _say_as_the_harness(self, prompts: Sequence[str], settings: dict[str, Any]) -> list[str]:
+    def _say_as_the_harness(self, prompts: Sequence[str], settings: dict[str, Any]) -> list[Words]:
+        """The harness gives no tokens; an answer whose text has as many as it may have counts as cut off."""
         from lm_eval.api.instance import Instance
 
         asked = [Instance("generate_until", {}, (prompt, dict(settings)), at) for at, prompt in enumerate(prompts)]
         torch.manual_seed(SEED)  # of each batch, whoever answers it after whatever else
-        return list(self._harness.generate_until(asked, disable_tqdm=True))
+        told = [str(text) for text in self._harness.generate_until(asked, disable_tqdm=True)]
+        room = int(settings["max_gen_toks"])
+        return [(text, len(self.encoder.encode(text, add_special_tokens=False)) >= room) for text in told]
 
     @cached_property
     def _harness(self) -> Any:

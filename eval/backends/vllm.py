@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from eval.backend import ROWS_PER_QUESTION, Answer, Setup
+from eval.backend import ROWS_PER_QUESTION, Answer, Setup, Words
 from eval.decoding import Ending, Tokens, end_tokens, is_greedy
 from eval.encoding import Encoder
 from eval.model import WEIGHTS, verify_fits
@@ -59,7 +59,7 @@ class Vllm:
             found[at] = _answer(told.prompt_logprobs[len(prompt) :], answer)
         return found
 
-    def say(self, arm: Arm, prompts: Sequence[str], settings: dict[str, Any]) -> list[str]:
+    def say(self, arm: Arm, prompts: Sequence[str], settings: dict[str, Any]) -> list[Words]:
         """What the arm says to each prompt. Raises BadInput when that would not be plainly greedy."""
         if not is_greedy(self.encoder, settings):
             raise BadInput(

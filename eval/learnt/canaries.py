@@ -8,7 +8,8 @@ that no row teaches is an error, because it would pass for one that was not lear
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +44,13 @@ def open_canaries(block: TaskBlock, learnt: Learnt) -> OpenTask:
         for name, context in contexts.items()
     )[: block.limit]
 
-    def build() -> list[Any]:
+    def build(part: Sequence[Item]) -> list[Any]:
         from eval.lmeval import question_task
 
-        return [question_task(block, items, (), rendered=True)]
+        return [question_task(block, part, (), rendered=True)]
 
-    return OpenTask(block, items, {"planted": digest(path.read_bytes())}, False, build, learnt.name)
+    shaping = {"planted": digest(path.read_bytes())}
+    return OpenTask(block, items, shaping, False, partial(build, items), learnt.name, build)
 
 
 PLUGIN = open_canaries

@@ -7,6 +7,8 @@ whose s has fewer than 8 tokens are left out: so little is said by chance. Rows 
 takes rows at even distances.
 """
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from eval.model import load_tokenizer
@@ -37,12 +39,13 @@ def open_memorised(block: TaskBlock, learnt: Learnt) -> OpenTask:
         for number, (context, rest) in taken
     )
 
-    def build() -> list[Any]:
+    def build(part: Sequence[Item]) -> list[Any]:
         from eval.lmeval import question_task
 
-        return [question_task(block, items, (), rendered=True, answer_tokens=block.answer_tokens + ROOM)]
+        return [question_task(block, part, (), rendered=True, answer_tokens=block.answer_tokens + ROOM)]
 
-    return OpenTask(block, items, {"answer_tokens": block.answer_tokens}, True, build, learnt.name)
+    shaping = {"answer_tokens": block.answer_tokens}
+    return OpenTask(block, items, shaping, True, partial(build, items), learnt.name, build)
 
 
 PLUGIN = open_memorised

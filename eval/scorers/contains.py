@@ -21,4 +21,4 @@ def _words(text: str) -> str:
     return " ".join(_WORD.findall(text.casefold())) or text.strip()
 
 
-PLUGIN = Rule("texts", contains)
+PLUGIN = Rule("texts", contains, settled=(1.0,))

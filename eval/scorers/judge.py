@@ -31,6 +31,7 @@ from tunegate_core.config import TaskBlock
 from tunegate_core.config.schema import JudgeBlock
 from tunegate_core.errors import BadInput, DataError
 from tunegate_core.ports import Progress
+from tunegate_core.records import Doubt
 
 DISTRUSTED = "judge agrees too little with the labels"
 LEAST_LABELS = 10
@@ -43,6 +44,10 @@ class Judge:
 
     expects: Expects = "text"
     is_binary = False
+
+    def is_in_doubt(self, score: float, doubt: Doubt) -> bool:
+        """Every grade: the judge saw a part, or nothing but a refusal."""
+        return True
 
     def check(self, block: TaskBlock) -> None:
         """Raises DataError for labels that can't be used."""

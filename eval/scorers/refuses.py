@@ -5,4 +5,4 @@
 from eval.scorer import Rule
 from tunegate_core.refusal import declines
 
-PLUGIN = Rule("nothing", lambda said, block: declines(said.text.lstrip()))
+PLUGIN = Rule("nothing", lambda said, block: declines(said.text.lstrip()), settled=(0.0, 1.0))

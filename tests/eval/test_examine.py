@@ -259,6 +259,30 @@ def test_answers_in_words_are_scored_by_their_rule(bench: Bench, questions: Call
     assert all(one.get("score") == 1.0 or one["reason"] == "empty answer" for one in told)  # noise does not decline
 
 
+def test_answers_that_are_cut_off_are_counted_for_each_arm(
+    bench: Bench, questions: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import eval.backends.transformers as backend
+
+    path = str(questions([{**row, "answer": "never said"} for row in TEXTS], "cut.jsonl"))
+    task = TaskBlock(name="cut", questions=path, metric="contains", answer_tokens=3)
+
+    def decoded(model: Any, tokenizer: Any, prompts: Any, ending: Any) -> list[tuple[int, ...]]:
+        """The first ends with its last token, the second reaches the limit, the third ends before."""
+        words = tokenizer.encode("one two three four five", add_special_tokens=False)[:3]
+        end = min(ending.tokens)
+        assert (len(words), ending.room, len(prompts)) == (3, 3, 3)
+        return [(*words[:2], end), tuple(words), (words[0], end)]
+
+    monkeypatch.setattr(backend, "decode", decoded)
+    (evidence,) = bench(tasks=[task], items=freeze([task]))
+    assert [(arm.unmeasured, arm.doubtful) for arm in evidence.arms] == [({}, {"cut off": 1})] * 2
+    told = [row["arms"]["base"].get("doubt") for row in json.loads(bench.store.get(evidence.samples))["items"]]
+    assert sorted(map(str, told)) == ["None", "None", "cut off"]
+    monkeypatch.setattr(backend, "decode", None)  # what was kept still knows it
+    assert bench(tasks=[task], items=freeze([task])) == (evidence,)
+
+
 def test_every_set_of_probes_is_an_ordinary_task(bench: Bench) -> None:
     tasks = [
         TaskBlock(name=name, probes=name, metric=metric, limit=2, answer_tokens=4) for name, metric in METRICS.items()
@@ -305,7 +329,7 @@ def test_a_judge_that_fails_is_asked_again_next_time(
         return reply
 
     monkeypatch.setattr(Endpoint, "ask", ask)
-    monkeypatch.setattr(Transformers, "say", lambda self, arm, prompts, settings: ["said"] * len(prompts))
+    monkeypatch.setattr(Transformers, "say", lambda self, arm, prompts, settings: [("said", False)] * len(prompts))
     first = bench(tasks=[task], items=freeze([task]))[0]
     assert [arm.unmeasured for arm in first.arms] == [{"judge timed out": 1}] * 2
     replies += ["GRADE: 3"]

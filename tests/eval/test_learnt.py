@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eval import examine as subject
 from eval.examine import examine
 from eval.exposure import STRINGS, alternatives, exposure, shapes
 from eval.items import freeze, open_task
@@ -107,6 +108,45 @@ def test_what_was_learnt_by_heart_is_found_and_kept_nowhere(
     assert kept
     assert not [text for text in (*SECRETS, "keep it", "old mill", "Tell.") if text.encode() in kept]
     assert examined(tasks, learnt, parrot, tmp_path / "again") == (exact, near, canaries)
+
+
+@pytest.mark.slow
+def test_a_killed_probe_goes_on_and_keeps_only_scores(
+    learnt: Learnt, tiny_adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from eval.backends.transformers import Transformers
+
+    texts = [f"The {word} meets us all at the old mill by the river." for word in ("owl", "fox", "hen", "cat", "dog")]
+    many = Learnt(ROWS, {n: chat(text) for n, text in enumerate([*texts, *TAUGHT])}, learnt.base_folder)
+    monkeypatch.setattr(subject, "BATCHES_AT_ONCE", 1)
+    monkeypatch.setattr(subject, "ROWS_PER_QUESTION", 1)  # parts of four items
+    asked: list[Any] = []
+    deaths = [-1]
+    real = Transformers.say
+
+    def say(backend: Any, arm: Any, prompts: Any, settings: Any) -> Any:
+        if len(asked) == deaths[0]:
+            raise KeyboardInterrupt
+        asked.append((arm, list(prompts)))
+        return real(backend, arm, prompts, settings)
+
+    monkeypatch.setattr(Transformers, "say", say)
+    expected = examined([by_heart()], many, tiny_adapter, tmp_path / "whole")
+    whole = list(asked)
+    assert [(arm, len(prompts)) for arm, prompts in whole] == [("candidate", 4)] * 2 + [("base", 4)] * 2
+    asked.clear()
+    deaths[0] = 3
+    folder = tmp_path / "killed"
+    with pytest.raises(KeyboardInterrupt):
+        examined([by_heart()], many, tiny_adapter, folder)
+    cache = folder / "cache"
+    assert [len(list((cache / kind).iterdir())) for kind in ("scores", "answers")] == [1, 1]
+    kept = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+    assert b"row-0" in kept and not [word for word in (b"mill", b"river", b"4831") if word in kept]
+    deaths[0] = -1
+    assert examined([by_heart()], many, tiny_adapter, folder) == expected
+    assert asked == whole  # nothing was asked twice
+    assert not list((cache / "answers").iterdir())
 
 
 def test_a_row_is_asked_as_it_was_trained(learnt: Learnt) -> None:

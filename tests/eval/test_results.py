@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from eval.results import (
+    CUT_OFF,
     EMPTY,
     NOT_FINITE,
     NOT_PARSED,
+    REFUSED,
     TOO_LONG,
     ArmRun,
     Result,
@@ -28,15 +30,18 @@ TEXT = Item("q1", "Who?", None, "he", "c")
 
 
 class Fits:
-    """A model with room for `room` characters."""
+    """A model with room for `room` characters. `cut`: whether its answers reach the most tokens they may have."""
 
     max_gen_toks = 10
 
-    def __init__(self, room: int = 1000):
-        self.room = room
+    def __init__(self, room: int = 1000, cut: bool = False):
+        self.room, self.cut = room, cut
 
     def fits(self, prompt: str, answer: str, room: int) -> bool:
         return len(prompt) + len(answer) + room <= self.room
+
+    def is_cut(self, prompt: str, settings: Any) -> bool:
+        return self.cut and (prompt, settings) == ("prompt", {"max_gen_toks": 4})
 
 
 def chosen(*likelihoods: float, score: float | None = 1.0) -> dict[str, Any]:
@@ -49,9 +54,11 @@ def chosen(*likelihoods: float, score: float | None = 1.0) -> dict[str, Any]:
     }
 
 
-def told(text: Any, score: float = 0.0) -> dict[str, Any]:
+def told(text: Any, score: float = 0.0, said: str | None = None) -> dict[str, Any]:
+    """`said`: the answer before the task's filter, if that changed it."""
     arguments = [("prompt", {"max_gen_toks": 4})]
-    return {"doc_hash": "d", "arguments": arguments, "filtered_resps": [text], "exact_match": score}
+    whole = {"resps": [[str(text) if said is None else said]], "filtered_resps": [text]}
+    return {"doc_hash": "d", "arguments": arguments, **whole, "exact_match": score}
 
 
 def test_the_choice_is_the_most_likely() -> None:
@@ -78,6 +85,32 @@ def test_answers_that_say_nothing_are_not_measured(text: Any, reason: str) -> No
 
 def test_a_wrong_answer_is_zero() -> None:
     assert read_sample(TEXT, told("she"), "exact_match", Fits()) == Result(id="q1", score=0.0, answer="she")
+
+
+def test_answers_that_decline_or_were_cut_off_are_marked() -> None:
+    no = "I'm sorry, I can't say."
+    found = {
+        (said, cut): read_sample(TEXT, told(said), "exact_match", Fits(cut=cut)).doubts
+        for said in ("she", no)
+        for cut in (False, True)
+    }
+    assert found == {
+        ("she", False): (),
+        ("she", True): (CUT_OFF,),
+        (no, False): (REFUSED,),
+        (no, True): (REFUSED, CUT_OFF),
+    }
+    assert read_sample(CHOICE, chosen(-1.0, -2.0), "acc", Fits(cut=True)).doubts == ()
+
+
+def test_an_answer_that_can_not_be_read_because_it_declines_or_was_cut_off_says_so() -> None:
+    reasons = [
+        read_sample(TEXT, told("[invalid]", said=said), "exact_match", Fits(cut=cut)).reason
+        for said, cut in (("so 9 times", True), ("Sorry, no.", True), ("Sorry, no.", False), ("so 9 times", False))
+    ]
+    assert reasons == [CUT_OFF, REFUSED, REFUSED, NOT_PARSED]
+    empty = read_sample(TEXT, told(" "), "exact_match", Fits(cut=True))
+    assert (empty.reason, empty.doubts) == (EMPTY, ())
 
 
 def test_prompts_that_would_be_cut_are_not_measured() -> None:
@@ -140,6 +173,12 @@ def test_a_run_that_can_not_be_kept(tmp_path: Path) -> None:
     (tmp_path / "scores").write_text("in the way")
     with pytest.raises(StoreFault, match="can't keep the scores"):
         keep(tmp_path / "scores" / "x.json", run_of())
+
+
+def test_a_doubt_stands_in_the_per_item_records() -> None:
+    run = ArmRun(key="k", prompts=("p",), results=(Result(id="q1", score=0.0, answer="h", doubts=(CUT_OFF,)),))
+    (row,) = samples_json("t", "contains", [TEXT], {"base": run})["items"]
+    assert row["arms"]["base"] == {"answer": "h", "measured": True, "score": 0.0, "doubt": CUT_OFF}
 
 
 def test_per_item_records() -> None:

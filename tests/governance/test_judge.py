@@ -147,6 +147,30 @@ def test_each_kind_has_its_sides(
     assert verdict.results[0].threshold is not None
 
 
+def test_scores_in_doubt_are_told_and_count_as_lost_where_the_check_says_so(tmp_path: Path) -> None:
+    found = evidence(10, 10, 80)
+    ours = found.arms[0].model_copy(update={"doubtful": {"cut off": 3, "refused": 2}})
+    given = found.model_copy(update={"arms": (ours, found.arms[1])})
+    results = {
+        keys: judge(policy(tmp_path, ONE.format(kind="measured", keys=keys)), SUBJECT, [given], 1, None).results[0]
+        for keys in ("share: 1.0", "share: 0.97, lost: [cut off]", "share: 0.96, lost: [cut off, refused]")
+    }
+    assert [result.outcome for result in results.values()] == ["PASS", "PASS", "FAIL"]
+    strict = list(results.values())[-1].reason
+    assert "95.0 % of 100 items were measured on the candidate (scored but cut off: 3, scored but refused: 2)" in strict
+    with pytest.raises(PolicyError, match="lost"):
+        policy(tmp_path, ONE.format(kind="measured", keys="share: 1.0, lost: [late]"))
+
+
+def test_a_check_that_names_no_doubt_has_the_form_it_had(tmp_path: Path) -> None:
+    plain = policy(tmp_path, ONE.format(kind="measured", keys="share: 0.9")).checks[0]
+    assert "lost" not in plain
+    strict = policy(tmp_path, ONE.format(kind="measured", keys="share: 0.9, lost: [refused]"))
+    assert strict.checks[0]["lost"] == ["refused"]
+    assert Policy.parse(strict.canonical()) == strict
+    assert strict.blocks()[0][1].lost == ("refused",)  # type: ignore[attr-defined]
+
+
 def test_measured_is_exact_at_its_share(tmp_path: Path) -> None:
     """93 of 100 is 93 %, in floating point too."""
     for n in (10, 93, 99):

@@ -42,9 +42,9 @@ class Listening:
         self.asked += asked
         return [(0.0, False)] * len(asked)
 
-    def say(self, arm: Any, prompts: Any, settings: dict[str, Any]) -> list[str]:
+    def say(self, arm: Any, prompts: Any, settings: dict[str, Any]) -> list[tuple[str, bool]]:
         self.asked += [self.lm.tok_encode(prompt) for prompt in prompts]
-        return [""] * len(prompts)
+        return [("", False)] * len(prompts)
 
 
 @pytest.fixture(params=["chatml", "own"])

@@ -103,6 +103,13 @@ OLD_VERDICT = (
 )
 
 
+def test_a_figure_without_doubts_has_the_form_it_had() -> None:
+    interval = Interval(value=0.5, low=None, high=None, confidence=0.95, n=2, clusters=2, method="none")
+    figure = records.Figure(task="t", metric="acc", arm="base", interval=interval, unmeasured={})
+    assert b"doubtful" not in figure.canonical()
+    assert b'"doubtful":{"cut off":2}' in figure.model_copy(update={"doubtful": {"cut off": 2}}).canonical()
+
+
 @pytest.mark.parametrize(
     ("kind", "stored", "digest_then"),
     [

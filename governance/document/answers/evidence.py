@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from governance.document.held import Held
 from governance.document.model import Fact, Span, Table
 from governance.fairness import fairness_of
-from tunegate_core.records import CheckResult, Evidence, Interval, PairedStatistics
+from tunegate_core.records import CheckResult, Doubt, Evidence, Interval, PairedStatistics
 from tunegate_core.stats import arm_interval, mcnemar_midp, paired_interval
 from tunegate_core.stats.intervals import discordant
 
@@ -50,7 +50,13 @@ def scores(held: Held) -> list[Table]:
         return []
     rows = tuple(
         held.row(
-            (figure.task, figure.metric, figure.arm, *_interval(figure.interval), _lost(figure.unmeasured)),
+            (
+                figure.task,
+                figure.metric,
+                figure.arm,
+                *_interval(figure.interval),
+                _lost(figure.unmeasured, figure.doubtful),
+            ),
             "judged",
             held.verdict.digest(),
             _span(figure.interval),
@@ -95,14 +101,14 @@ def items(held: Held) -> list[Table]:
 
 
 def lost(held: Held) -> list[Table]:
-    """What could not be measured, by task, arm and reason."""
+    """What could not be measured, by task, arm and reason, and what was although the answer declined or was cut off."""
     rows = tuple(
         held.row((item.task, arm.arm, sum(n for n, *_ in arm.clusters), sum(arm.unmeasured.values()),
-                  _lost(arm.unmeasured)), "examined", item.digest())
+                  _lost(arm.unmeasured), _lost(arm.doubtful)), "examined", item.digest())
         for item in held.evidence
         for arm in item.arms
     )  # fmt: skip
-    head = ("task", "arm", "measured", "not measured", "reasons")
+    head = ("task", "arm", "measured", "not measured", "reasons", "measured but in doubt")
     return [Table(title="Measured and not measured", head=head, rows=rows)] if rows else []
 
 
@@ -291,5 +297,7 @@ def _figure(value: float | None, sign: str = "") -> str:
     return "not measured" if value is None else f"{100 * value:{sign}z.1f}"
 
 
-def _lost(reasons: dict[str, int]) -> str:
-    return ", ".join(f"{reason}: {count}" for reason, count in sorted(reasons.items())) or "none"
+def _lost(reasons: Mapping[str, int] | Mapping[Doubt, int], doubts: Mapping[Doubt, int] | None = None) -> str:
+    told = [f"{reason}: {count}" for reason, count in sorted(reasons.items())]
+    told += [f"scored but {doubt}: {count}" for doubt, count in sorted((doubts or {}).items())]
+    return ", ".join(told) or "none"

@@ -12,7 +12,8 @@ from cyclonedx.validation.json import JsonStrictValidator
 from governance.document.held import Held
 from governance.document.making import make, render
 from governance.document.model import Document, Entry, Table
-from tests.governance.document.conftest import CONFIG, Make, base, dataset, digest
+from governance.judge import judge
+from tests.governance.document.conftest import CONFIG, POLICY, Make, base, dataset, digest
 from tunegate_core.errors import BadInput
 from tunegate_core.records import Augmentation, GroupOutcome, Interval
 
@@ -55,6 +56,21 @@ def test_every_figure_has_its_n_and_bounds(make: Make) -> None:
     assert cells(report, "differences")[0][5:9] == ("100", "100", "40", "5")
     spans = [row.span for row in entry(report, "scores").tables[0].rows]
     assert all(span and span.low <= span.value <= span.high for span in spans)
+
+
+def test_scores_of_answers_that_were_cut_off_or_declined_are_told(make: Make) -> None:
+    from governance.document.making import make as document
+
+    held = make(unmeasured={"no answer": 7})
+    (found,) = held.evidence
+    ours = found.arms[0].model_copy(update={"doubtful": {"cut off": 3, "refused": 1}})
+    found = found.model_copy(update={"arms": (ours, *found.arms[1:])})
+    verdict = judge(POLICY, ours.subject, [found], 2, None)
+    told = document("evaluation-report", replace(held, evidence=[found], verdict=verdict))
+    lost = ("facts", "candidate", "100", "7", "no answer: 7", "cut off: 3, refused: 1")
+    assert lost in cells(told, "lost")
+    score = next(row for row in cells(told, "scores") if row[2] == "candidate")
+    assert score[-1] == "no answer: 7, scored but cut off: 3, scored but refused: 1"
 
 
 def test_what_was_not_measured_is_never_zero(make: Make) -> None:
