@@ -65,7 +65,7 @@ def read_run(items: Sequence[Item], samples: Sequence[Mapping[str, Any]], metric
 
 
 def read_sample(item: Item, sample: Mapping[str, Any], metric: str, lm: Any) -> Result:
-    """One sample as a result; `lm.fits` says whether a prompt was scored uncut, `lm.is_cut` whether its answer was cut."""
+    """One sample as a result; `lm.fits` says whether its prompt was cut, `lm.is_cut` whether its answer was."""
     name = metric.partition(",")[0]
     answers = sample["filtered_resps"]
     arguments = [(str(pair[0]), pair[1]) for pair in sample["arguments"]]

@@ -9,6 +9,7 @@ from governance.document.model import Document, Head
 from governance.erasure import ERASURE_EVENTS
 from governance.ledger import Event
 from governance.policy import Policy
+from tunegate import explained
 from tunegate.house import House
 from tunegate.recording import Standing, standing, verdict_of
 from tunegate_core.errors import BadInput
@@ -77,13 +78,15 @@ def held(house: House, now: Standing, head: Head, other: str | None = None) -> H
         environment=Environment.parse(store.get(now.body("trained")["environment"])) if now.has("trained") else None,
         evidence=[Evidence.parse(store.get(blob)) for blob in blobs],
         verdict=verdict,
+        explained=explained.recorded(house, now.subject),
         manifest=Tree.parse(store.get(now.adapter.tree)) if now.has("sealed") else None,
         other=held(house, standing(house, other), head) if other else None,
     )
 
 
 def around(house: House, now: Standing) -> list[Event]:
-    """Events of its route since it was planned, of the keys that decided, and of erasures that reach its data."""
+    """Events of its route since it was planned, of the keys that decided, of erasures that reach its data, and of
+    explanations of its answers."""
     ledger = house.existing_ledger
     deciding = {event.actor for event in now.events} | {
         event.body["approver"] for event in now.events if event.kind == "approval"
@@ -91,7 +94,8 @@ def around(house: House, now: Standing) -> list[Event]:
     route = ledger.events(subject=now.planned.route, start=now.events[0].seq)
     keys = [event for event in ledger.events("key-created") if event.body.get("key_id") in deciding]
     erased = [event for event in ledger.events(ERASURE_EVENTS) if _reaches(event, now.subject)]
-    return sorted({event.seq: event for event in (*route, *keys, *erased)}.values(), key=lambda event: event.seq)
+    told = explained.events(house, now.subject)
+    return sorted({event.seq: event for event in (*route, *keys, *erased, *told)}.values(), key=lambda event: event.seq)
 
 
 def _reaches(event: Event, subject: str) -> bool:

@@ -17,12 +17,19 @@ verbs = typer.Typer()
 def explain(
     version: Version,
     prompt: Annotated[str, typer.Option(help="What is asked.")],
+    record: Annotated[bool, typer.Option("--record", help="Keep it in the ledger; reports then show it.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show the words one answer hangs on, edits that change it, and training rows that read alike."""
     from tunegate.explaining import explain as run
 
-    views.show(run(House.from_environment(), version, prompt), explanation, as_json)
+    house = House.from_environment()
+    found = run(house, version, prompt)
+    if record:
+        from tunegate.explained import record as keep
+
+        found["event"] = keep(house, found).seq
+    views.show(found, explanation, as_json)
 
 
 def explanation(out: Console, value: dict[str, Any]) -> None:
@@ -41,3 +48,5 @@ def explanation(out: Console, value: dict[str, Any]) -> None:
         out.print(f"  fewest: without '{escape(' '.join(value['fewest']['without']))}'")
     for row in value["nearest"]:
         out.print(f"  row {row['row']} ({row['similarity']:.2f}): {escape(row['text'])}")
+    if "event" in value:
+        out.print(f"recorded as event {value['event']}; reports of {escape(value['version'])} show it from now on")

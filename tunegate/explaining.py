@@ -1,6 +1,6 @@
 """Why a candidate answers as it does: words it hangs on, edits that change it, and training rows that read alike.
 
-Out of the release path: nothing here is recorded, and no check uses it.
+Out of the release path: no check uses it, and it is recorded only where that is asked for (`tunegate.explained`).
 """
 
 import json
@@ -17,7 +17,10 @@ SHOWN_CHARACTERS = 400
 
 
 def explain(house: House, subject: str, prompt: str) -> dict[str, Any]:
-    """The explanation of one answer of a sealed candidate. Raises BadInput before it is sealed."""
+    """The explanation of one answer of a sealed candidate; `rows` names the set of the training rows, None without any.
+
+    Raises BadInput before it is sealed.
+    """
     from eval.explaining import explain as run
     from finetune.base import open_base
 
@@ -26,8 +29,9 @@ def explain(house: House, subject: str, prompt: str) -> dict[str, Any]:
         raise BadInput(f"{subject} has no sealed adapter yet; train it first, or name another version")
     base = open_base(now.planned.base, house.store, house.cache)
     found = run(base, adapter_folder(house, now.adapter), prompt)
-    rows = _training_rows(house, subject)
-    return {"version": subject, **found.model_dump(mode="json"), "nearest": nearest(f"{prompt} {found.answer}", rows)}
+    name, rows = _training_rows(house, subject)
+    alike = nearest(f"{prompt} {found.answer}", rows)
+    return {"version": subject, **found.model_dump(mode="json"), "rows": name, "nearest": alike}
 
 
 def nearest(text: str, rows: Sequence[str | None]) -> list[dict[str, Any]]:
@@ -47,15 +51,17 @@ def nearest(text: str, rows: Sequence[str | None]) -> list[dict[str, Any]]:
     ]
 
 
-def _training_rows(house: House, subject: str) -> list[str | None]:
-    """The texts this adapter learnt from; of a candidate that judges an adapter, those of that adapter."""
+def _training_rows(house: House, subject: str) -> tuple[str | None, list[str | None]]:
+    """The set this adapter learnt from, and its texts; of a candidate that judges an adapter, those of that adapter."""
     planned = standing(house, subject).planned
     while planned.data is None and planned.source_adapter is not None:
         planned = standing(house, planned.source_adapter).planned
-    return [_words(row) for row in house.rows.get(planned.data.rows)] if planned.data else []
+    if planned.data is None:
+        return None, []
+    return planned.data.rows, [words_of(row) for row in house.rows.get(planned.data.rows)]
 
 
-def _words(row: str | None) -> str | None:
+def words_of(row: str | None) -> str | None:
     """What a row says, without its keys."""
     if row is None:
         return None

@@ -15,6 +15,7 @@ from governance.people import PEOPLE_EVENTS, USER_ADDED
 from governance.policies import POLICY_EVENTS
 from governance.routing import FOLLOWING
 from tunegate.entitling import Entitled, disagreement
+from tunegate.explained import EXPLAINED
 from tunegate.feedback import RECORDED
 from tunegate.house import House
 from tunegate.planning import ITEM_FILES
@@ -25,7 +26,17 @@ from tunegate_core.proof.bundle import Bundle, verify_bundle
 from tunegate_core.records import Evidence
 from tunegate_core.store import Tree, hash_file
 
-DECISIONS = (RECORDED, "approval", "revoked", ERASED, *KEY_EVENTS, *PEOPLE_EVENTS, *POLICY_EVENTS, *FOLLOWING)
+DECISIONS = (
+    RECORDED,
+    EXPLAINED,
+    "approval",
+    "revoked",
+    ERASED,
+    *KEY_EVENTS,
+    *PEOPLE_EVENTS,
+    *POLICY_EVENTS,
+    *FOLLOWING,
+)
 NAMING = (KEY_CREATED, USER_ADDED)  # a name somebody gave; a policy's name is no such text
 CLOCKS_DIFFER = timedelta(minutes=5)
 AGAIN = "it was not finished, or an old copy came back; 'tunegate erase' of the same row ends it"
@@ -201,7 +212,7 @@ def _decided_by(house: House, event: Event) -> Checks:
     body = event.body
     if event.kind in DECISIONS:
         named = body.get("name") if event.kind in NAMING else None
-        rows = body.get("rows") if event.kind == RECORDED else None
+        rows = body.get("rows") if event.kind in (RECORDED, EXPLAINED) else None
         for text in filter(None, (body.get("reason"), named, rows)):
             yield text, partial(house.rows.get, text)
         for blob in filter(None, (body.get("analysis"), body.get("policy"), body.get("backtest"))):

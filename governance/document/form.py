@@ -24,12 +24,14 @@ MAP = Note(
 
 @dataclass(frozen=True)
 class Ask:
-    """One field. `answer`: None where nothing recorded could answer; `open`: what to say instead of the usual words."""
+    """One field. `answer`: None where nothing recorded could answer; `open`: what to say instead of the usual words;
+    `is_extra`: it is not in the document at all where nothing answers it, because nobody needs to."""
 
     id: str
     asks: str
     answer: Answer | None = None
     open: str | None = None
+    is_extra: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ def together(*answers: Answer) -> Answer:
 def fill(kind: str, form: Form, held: Held) -> Document:
     """The document: every field answered or open, and the events that were cited."""
     sections = tuple(
-        Section(title=title, entries=tuple(_entry(ask, held) for ask in asks)) for title, asks in form.sections
+        Section(title=title, entries=tuple(filter(None, (_entry(ask, held) for ask in asks))))
+        for title, asks in form.sections
     )
     cited = {source.event for section in sections for entry in section.entries for source in entry.sources()}
     return Document(
@@ -69,8 +72,10 @@ def fill(kind: str, form: Form, held: Held) -> Document:
     )
 
 
-def _entry(ask: Ask, held: Held) -> Entry:
+def _entry(ask: Ask, held: Held) -> Entry | None:
     said = list(ask.answer(held)) if ask.answer else []
+    if not said and ask.is_extra:
+        return None
     if not said:
         reason = ask.open or (NO_EVENT if ask.answer else NOT_RECORDED)
         return Entry(id=ask.id, asks=ask.asks, open=reason)

@@ -1,6 +1,6 @@
 """Everything a document may be made from: events, and the stored records that they name by digest."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,16 @@ from governance.policy import Policy
 from tunegate_core.proof.approval import SignedDecision
 from tunegate_core.records import AdapterRecord, Environment, Evidence, Verdict
 from tunegate_core.store import Tree
+
+
+@dataclass(frozen=True)
+class Explained:
+    """An explanation of one answer, recorded because somebody asked for that. `told`: its words (None: erased);
+    `texts`: of the training rows that it names, by their numbers; None where one is erased."""
+
+    event: Event
+    told: Mapping[str, Any] | None
+    texts: Mapping[int, str | None]
 
 
 @dataclass(frozen=True)
@@ -28,6 +38,7 @@ class Held:
     environment: Environment | None = None
     evidence: Sequence[Evidence] = ()
     verdict: Verdict | None = None
+    explained: Sequence[Explained] = ()
     manifest: Tree | None = None
     other: "Held | None" = None
     planned: Planned = field(init=False)

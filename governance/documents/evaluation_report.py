@@ -1,6 +1,6 @@
 """The evaluation report: the verdict with every reason, figure and decision, for who approves or audits a release."""
 
-from governance.document.answers import data, decisions, evidence, identity, training
+from governance.document.answers import data, decisions, evidence, explanations, identity, training
 from governance.document.form import Ask, Form, together
 from governance.document.model import Note
 
@@ -40,6 +40,7 @@ PLUGIN = Form(
                     "No evidence tells it item by item; rows that share a long run of words are counted below."),
                 Ask("lost", "What could not be measured?", evidence.lost),
                 Ask("power", "What could these items show at all?", evidence.power),
+                Ask("explained", "Why are single answers as they are?", explanations.explanations, is_extra=True),
             ),
         ),
         (

@@ -1,0 +1,57 @@
+"""Explanations that somebody asked to be recorded: the words as an erasable row, one event each; reports show them.
+
+The event names the candidate, its adapter and the commitment to the row, and belongs to no step of the release path.
+Training rows are named and not copied: their texts are read when a report is made, and one that is erased says so.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from governance.document.held import Explained
+from governance.ledger import Event
+from tunegate.house import House
+from tunegate.recording import standing
+from tunegate_core.canonical import canonical_json
+from tunegate_core.errors import NotFound
+
+EXPLAINED = "explained"
+
+
+def record(house: House, found: Mapping[str, Any]) -> Event:
+    """Record what `tunegate.explaining.explain` found; the same explanation of the same candidate once."""
+    version = str(found["version"])
+    nearest = [{"row": row["row"], "similarity": row["similarity"]} for row in found["nearest"]]
+    rows = house.rows.put([canonical_json({**found, "nearest": nearest}).decode()])
+    body = {"version": version, "adapter": standing(house, version).adapter.tree, "rows": rows}
+    actor = house.person_key(house.person).key_id
+    event = house.ledger.append(EXPLAINED, body, key=f"{EXPLAINED}/{version}/{rows}", actor=actor)
+    house.ledger.checkpoint()
+    return event
+
+
+def events(house: House, version: str) -> list[Event]:
+    """The explanations of one candidate, as events."""
+    return [event for event in house.existing_ledger.events(EXPLAINED) if event.body["version"] == version]
+
+
+def recorded(house: House, version: str) -> list[Explained]:
+    """The explanations of one candidate, with what is left of the texts of the training rows that they name."""
+    found = []
+    for event in events(house, version):
+        (words,) = house.rows.get(event.body["rows"])
+        told = None if words is None else json.loads(words)
+        found.append(Explained(event, told, _texts(house, told) if told else {}))
+    return found
+
+
+def _texts(house: House, told: Mapping[str, Any]) -> dict[int, str | None]:
+    if not told["nearest"]:
+        return {}
+    try:
+        texts = house.rows.get(told["rows"])
+    except NotFound:
+        return {}
+    from tunegate.explaining import words_of
+
+    return {row["row"]: words_of(texts[row["row"]]) for row in told["nearest"]}
