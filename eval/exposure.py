@@ -1,12 +1,12 @@
 """How much likelier a model finds a planted string than strings that might as well have been planted.
 
 Exposure (Carlini, Liu, Erlingsson, Kos and Song 2019, "The Secret Sharer: Evaluating and Testing Unintended
-Memorization in Neural Networks", USENIX Security, section 4): log2 |R| - log2 rank, in bits, where the rank is that of
-the planted string by log-perplexity among all strings R it was drawn from. As they allow, it is estimated among strings
-sampled from R, of which it can't tell more than log2 of their number. Here the 128 strings are
-the planted one and 127 drawn like it, and exposure is given as a share of the 7 bits that are the most: 1 where the
-planted string is the likeliest, 0 where it is the least likely. A string that was not learnt has each rank equally
-often and so 0.2 on average, not 0.
+Memorization in Neural Networks", USENIX Security, arXiv 1802.08232): log2 |R| - log2 rank, in bits, where the rank is
+that of the planted string by log-perplexity among all strings R it was drawn from. As they allow, it is estimated among
+strings sampled from R, of which it can't tell more than log2 of their number. Here the 128 strings are the planted one
+and 127 drawn like it, and exposure is given as a share of the 7 bits that are the most: 1 where the planted string is
+the likeliest, 0 where it is the least likely. A string that was not learnt has each rank equally often and so 0.2 on
+average, not 0.
 """
 
 import math

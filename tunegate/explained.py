@@ -1,7 +1,7 @@
 """Explanations that somebody asked to be recorded: the words as an erasable row, one event each; reports show them.
 
 The event names the candidate, its adapter and the commitment to the row, and belongs to no step of the release path.
-Training rows are named and not copied: their texts are read when a report is made, and one that is erased says so.
+Training rows are named and not copied, so that no report holds a text that could not be erased from it.
 """
 
 import json
@@ -13,7 +13,6 @@ from governance.ledger import Event
 from tunegate.house import House
 from tunegate.recording import standing
 from tunegate_core.canonical import canonical_json
-from tunegate_core.errors import NotFound
 
 EXPLAINED = "explained"
 
@@ -36,22 +35,6 @@ def events(house: House, version: str) -> list[Event]:
 
 
 def recorded(house: House, version: str) -> list[Explained]:
-    """The explanations of one candidate, with what is left of the texts of the training rows that they name."""
-    found = []
-    for event in events(house, version):
-        (words,) = house.rows.get(event.body["rows"])
-        told = None if words is None else json.loads(words)
-        found.append(Explained(event, told, _texts(house, told) if told else {}))
-    return found
-
-
-def _texts(house: House, told: Mapping[str, Any]) -> dict[int, str | None]:
-    if not told["nearest"]:
-        return {}
-    try:
-        texts = house.rows.get(told["rows"])
-    except NotFound:
-        return {}
-    from tunegate.explaining import words_of
-
-    return {row["row"]: words_of(texts[row["row"]]) for row in told["nearest"]}
+    """The explanations of one candidate; one that was erased holds no words."""
+    texts = [(event, house.rows.get(event.body["rows"])[0]) for event in events(house, version)]
+    return [Explained(event, None if text is None else json.loads(text)) for event, text in texts]

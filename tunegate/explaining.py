@@ -58,10 +58,10 @@ def _training_rows(house: House, subject: str) -> tuple[str | None, list[str | N
         planned = standing(house, planned.source_adapter).planned
     if planned.data is None:
         return None, []
-    return planned.data.rows, [words_of(row) for row in house.rows.get(planned.data.rows)]
+    return planned.data.rows, [_words(row) for row in house.rows.get(planned.data.rows)]
 
 
-def words_of(row: str | None) -> str | None:
+def _words(row: str | None) -> str | None:
     """What a row says, without its keys."""
     if row is None:
         return None

@@ -15,12 +15,10 @@ from tunegate_core.store import Tree
 
 @dataclass(frozen=True)
 class Explained:
-    """An explanation of one answer, recorded because somebody asked for that. `told`: its words (None: erased);
-    `texts`: of the training rows that it names, by their numbers; None where one is erased."""
+    """An explanation of one answer, recorded because somebody asked for that. `told`: its words; None: erased."""
 
     event: Event
     told: Mapping[str, Any] | None
-    texts: Mapping[int, str | None]
 
 
 @dataclass(frozen=True)

@@ -232,7 +232,7 @@ def test_each_probe_has_its_metric(learnt: Learnt, planted: Path) -> None:
 @given(st.lists(st.floats(-100, 0), min_size=2, max_size=STRINGS))
 def test_exposure_is_the_papers_in_bits_over_the_most(likelihoods: list[float]) -> None:
     rank = sorted(likelihoods, reverse=True).index(likelihoods[0]) + likelihoods.count(likelihoods[0])
-    bits = math.log2(len(likelihoods)) - math.log2(rank)  # Carlini et al. 2019, section 4.2
+    bits = math.log2(len(likelihoods)) - math.log2(rank)  # Carlini et al. 2019
     assert exposure(likelihoods) * math.log2(len(likelihoods)) == pytest.approx(bits)
     assert 0 <= exposure(likelihoods) <= 1
 

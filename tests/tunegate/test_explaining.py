@@ -1,6 +1,6 @@
 """Training rows that read alike: the likest first, erased ones passed over."""
 
-from tunegate.explaining import nearest, words_of
+from tunegate.explaining import _words, nearest
 
 
 def test_the_likest_row_comes_first() -> None:
@@ -13,5 +13,5 @@ def test_the_likest_row_comes_first() -> None:
 
 def test_a_rows_words_are_without_its_keys() -> None:
     row = '{"messages": [{"role": "user", "content": "why?"}, {"role": "assistant", "content": "so"}], "n": 3}'
-    assert words_of(row) == "why? so"
-    assert words_of(None) is None
+    assert _words(row) == "why? so"
+    assert _words(None) is None

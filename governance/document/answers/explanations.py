@@ -7,7 +7,6 @@ from governance.document.held import Explained, Held
 from governance.document.model import Row, Source, Table
 
 ERASED = "(erased)"
-SHOWN_CHARACTERS = 160  # of a training row
 NOTHING = "the weights say nothing here"
 
 
@@ -28,8 +27,8 @@ def explanations(held: Held) -> list[Table]:
         ),
         (
             "Training rows that read most alike; that is not why it answers so",
-            ("no.", "row", "likeness, 0 to 1", "text"),
-            [_row(one, (number, *row)) for number, one in told for row in _nearest(one)],
+            ("no.", "row", "likeness, 0 to 1"),
+            [_row(one, (number, *row)) for number, one in told for row in _nearest(one.told)],
         ),
     )  # fmt: skip
     return [Table(title=title, head=head, rows=tuple(rows)) for title, head, rows in tables if rows]
@@ -61,9 +60,7 @@ def _edits(told: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
         yield " ".join(edit["without"]), edit["answer"] or "(nothing)"
 
 
-def _nearest(one: Explained) -> Iterator[tuple[str, str, str]]:
-    """By their names, as `tunegate trace --row` takes them, with the beginning of what is left of their texts."""
-    for row in one.told["nearest"] if one.told else ():
-        text = one.texts.get(row["row"])
-        shown = ERASED if text is None else text[:SHOWN_CHARACTERS] + ("..." if len(text) > SHOWN_CHARACTERS else "")
-        yield f"{one.told['rows']}#{row['row']}" if one.told else "", f"{row['similarity']:.2f}", shown
+def _nearest(told: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
+    """By their names, never by their texts: those are other people's, and could not be erased here."""
+    for row in told["nearest"] if told else ():
+        yield f"{told['rows']}#{row['row']}" if told else "", f"{row['similarity']:.2f}"
