@@ -39,6 +39,19 @@ def test_answers_equal_the_harness_s_own(
     assert len(set(decoded)) > 1
 
 
+def test_an_answer_that_fills_its_room_without_an_end_was_cut_off(backend: Transformers) -> None:
+    encoder = backend.encoder
+    words = tuple(encoder.encode("one two three", add_special_tokens=False)[:3])
+    stop = encoder.tokenizer.decode(words[2]).strip()
+    made = [words, (*words[:2], encoder.end_of_text), words[:2]]
+    for until, expected in (([], [True, False, False]), ([stop], [False, False, False])):
+        settings = {"until": until, "max_gen_toks": 3}
+        told = encoder.answers(["a", "b", "c"], settings, frozenset(), lambda prompts, ending: made)
+        assert [is_cut for _, is_cut in told] == expected
+    long = encoder.answers(["a " * 2000], {"max_gen_toks": 3}, frozenset(), lambda prompts, ending: made)
+    assert long == [("", False)]  # not asked, and not measured
+
+
 def test_a_row_leaves_when_its_answer_ends(
     tiny_base: Path, tiny_adapter: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -386,3 +386,20 @@ def test_a_policy_is_tried_proposed_and_approved(visitor: Visitor, house: House)
     assert admin.fill("/policies/approve/harsher", reason="mine too").status_code == 403
     assert "is in force" in reviewer.fill("/policies/approve/harsher", reason="agreed").text
     assert "harsher 1" in visitor("auditor").get("/policies").text
+
+
+def test_scores_in_doubt_stand_beside_what_was_not_measured(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tunegate.console import releases
+
+    read = releases.verdict_of
+
+    def doubted(house: House, now: Any) -> Any:
+        found = read(house, now)
+        assert found is not None
+        figures = tuple(figure.model_copy(update={"doubtful": {"cut off": 7}}) for figure in found.figures)
+        return found.model_copy(update={"figures": figures})
+
+    browser = visitor("auditor")
+    assert "scored but" not in browser.get("/releases/bot@1").text
+    monkeypatch.setattr(releases, "verdict_of", doubted)
+    assert browser.get("/releases/bot@1").text.count("scored but cut off: 7") == 2  # candidate and base
