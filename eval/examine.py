@@ -32,9 +32,8 @@ from tunegate_core.ports import Progress
 from tunegate_core.records import Arm, Evidence, Overlap, PairedStatistics, Robustness
 from tunegate_core.store import Store
 
-METHOD = (
-    4  # of eval.asking and eval.backends; counted up when a change there can change an answer, or what is kept of it
-)
+# Of eval.asking and eval.backends; counted up when a change there can change an answer, or what is kept of it.
+METHOD = 4
 ORDER: tuple[Arm, ...] = ("candidate", "base", "champion")
 BATCHES_AT_ONCE = 4  # of what is made of training rows: what a killed evaluation may lose, and several workers share
 REFERENCES: tuple[Literal["base", "champion"], ...] = ("base", "champion")
