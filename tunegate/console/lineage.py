@@ -127,7 +127,7 @@ def _drawn(subject: str, layers: Sequence[Layer]) -> Markup:
             lines.append(f"M{left + WIDTH} {middle}H{places[0]}m-6 -4l6 4l-6 4")
         above = places
     height = len(layers) * (HEIGHT + DOWN) - DOWN + 2 * EDGE
-    words = escape(f"Lineage of {subject}, from what it was made of to where it answers")
+    words = escape(visible(f"Lineage of {subject}, from what it was made of to where it answers"))
     edges = "".join(f'<path class="edge" d="{line}"/>' for line in lines)
     return Markup(
         f'<svg class="graph" viewBox="0 0 {width} {height}" role="group" aria-label="{words}">'
