@@ -16,7 +16,7 @@ from tunegate.reading import lineage_of
 from tunegate.recording import Standing
 
 WIDTH, HEIGHT, ACROSS, DOWN, EDGE, MOST = 152, 44, 14, 30, 3, 4  # a step, the gaps between two, the margin, in a row
-LETTERS = 22
+LETTERS = 18  # fit in a wide font, too
 DECISIONS = {"approve": "Approval", "refuse": "Refusal", "recall": "Approval taken back"}
 ENDS = ("refused", "withdrawn", "revoked", "retired")
 
@@ -50,7 +50,7 @@ def _made(visit: Visit, now: Standing, tasks: Mapping[str, str]) -> list[Layer]:
     """From what it is made of to what was measured."""
     told, planned = lineage_of(now), now.planned
     sources = [
-        Step("Config", short(planned.config), visit.url("records", planned.config)),
+        Step("Config", _digits(planned.config), visit.url("records", planned.config)),
         Step("Base", planned.base.source, visit.url("records", planned.base.tree)),
     ]
     if planned.data is not None:
@@ -61,7 +61,7 @@ def _made(visit: Visit, now: Standing, tasks: Mapping[str, str]) -> list[Layer]:
     if planned.source_adapter is not None:
         sources.append(Step("Adapter of", planned.source_adapter, visit.url("releases", planned.source_adapter)))
     blobs = now.body("examined")["evidence"] if now.has("examined") else []
-    evidence = [Step("Evidence", tasks.get(blob, short(blob)), visit.url("records", blob)) for blob in blobs]
+    evidence = [Step("Evidence", tasks.get(blob, _digits(blob)), visit.url("records", blob)) for blob in blobs]
     return [
         Layer(sources),
         Layer([_recorded(visit, "Adapter", told["adapter"])]),
@@ -76,7 +76,7 @@ def _let_out(visit: Visit, now: Standing, decided: Sequence[Mapping[str, str]], 
     if told["verdict_digest"]:
         outcome = str(now.body("judged")["outcome"])
         verdict = Step("Verdict", outcome, verdict.url, outcome.lower())
-    layers = [Layer([verdict], Step("Policy", short(planned.policy), visit.url("policies", planned.policy)))]
+    layers = [Layer([verdict], Step("Policy", _digits(planned.policy), visit.url("policies", planned.policy)))]
     given = [
         Step(DECISIONS[one["decision"]], one["person"] or one["key"], visit.url("ledger", one["seq"]),
              "fail" if one["decision"] == "refuse" else "")
@@ -95,14 +95,17 @@ def _let_out(visit: Visit, now: Standing, decided: Sequence[Mapping[str, str]], 
             Layer([Step(ended.kind.capitalize(), f"event {ended.seq}", visit.url("ledger", ended.seq), "fail")])
         )
     elif not is_over:
-        where = f"{planned.route}: {place}" if place else f"{planned.route}: no place"
         url = visit.url("routes", planned.route) if told["statement"] else None
-        layers.append(Layer([Step("Route", where, url, "" if place else "ahead")]))
+        layers.append(Layer([Step(f"Route, {place or 'no place'}", planned.route, url, "" if place else "ahead")]))
     return layers
 
 
 def _recorded(visit: Visit, what: str, digest: str | None) -> Step:
-    return Step(what, short(digest), visit.url("records", digest)) if digest else Step(what, "not yet", look="ahead")
+    return Step(what, _digits(digest), visit.url("records", digest)) if digest else Step(what, "not yet", look="ahead")
+
+
+def _digits(digest: str) -> str:
+    return short(digest).rpartition(":")[2]
 
 
 def _few(steps: Sequence[Step], what: str, url: str) -> list[Step]:

@@ -37,9 +37,9 @@ def test_a_release_is_drawn_from_its_data_to_its_route(visitor: Callable[..., Br
     drawn = drawing(browser.get("/releases/bot@1").text)
     told = boxes(drawn)
     assert [what for what, _, _ in told] == [
-        "Config", "Base", "Adapter of", "Adapter", "Evidence", "Policy", "Verdict", "Release", "Route",
+        "Config", "Base", "Adapter of", "Adapter", "Evidence", "Policy", "Verdict", "Release", "Route, champion",
     ]  # fmt: skip
-    assert told[-1][1] == "bot: champion" and told[4][1] == "facts" and told[6][1] == "PASS"
+    assert told[-1][1] == "bot" and told[4][1] == "facts" and told[6][1] == "PASS"
     for what, _, url in told:
         if what != "Adapter of":  # it was made elsewhere
             assert url is not None and browser.get(url).status_code == 200, what
@@ -49,7 +49,7 @@ def test_a_release_is_drawn_from_its_data_to_its_route(visitor: Callable[..., Br
 
 def test_what_is_not_recorded_leads_nowhere(visitor: Callable[..., Browser]) -> None:
     told = boxes(drawing(visitor("auditor").get("/releases/bot@4").text))
-    assert told[-3:] == [("Approvals", "0 of 1", None), ("Release", "not yet", None), ("Route", "bot: no place", None)]
+    assert told[-3:] == [("Approvals", "0 of 1", None), ("Release", "not yet", None), ("Route, no place", "bot", None)]
 
 
 def test_what_was_refused_ends_there(visitor: Callable[..., Browser]) -> None:
