@@ -12,6 +12,7 @@ from governance.erasure import ERASED, ERASURE_EVENTS, Erasures
 from governance.ledger import Event, Problem
 from governance.ledger.bundling import make_bundle
 from governance.ledger.heads import span
+from governance.lifecycle import ARROWS
 from governance.people import PEOPLE_EVENTS, USER_ADDED
 from governance.policies import POLICY_EVENTS
 from governance.registry import KINDS
@@ -52,8 +53,8 @@ def verify(house: House, key: Path | None, witnessed: Sequence[Path] = (), since
     """Re-derive the tree, check every signature, and re-hash every stored file that events name.
 
     `witnessed`: files with cosigned tree heads, as witnesses gave them, beside those that are kept here. `since`: a
-    file with a tree head that was verified before; only what came after is checked. Earlier events of candidates,
-    people, policies, routes and erasures are followed as they stand, to judge by them what came after.
+    file with a tree head that was verified before; only what came after is checked. Earlier events of people, policies,
+    routes, erasures and of the candidates that went on are followed as they stand, to judge by them what came after.
     """
     ledger = house.existing_ledger
     public = key.read_bytes() if key else house.public_key
@@ -84,11 +85,14 @@ class _Looks:
 
     def follow(self, size: int) -> Iterator[Problem]:
         """Take the events before `size` that later ones depend on, as they stand, with no look at what they name."""
+        ledger = self._house.existing_ledger
         try:
-            for event in reversed(self._house.existing_ledger.events(FOLLOWED, before=size)):
+            going_on = {event.subject for event in ledger.events(tuple(ARROWS), start=size)}
+            for event in reversed(ledger.events(FOLLOWED, before=size)):
                 self.erasures.take(event, event.seq)
                 self.times.take(event)
-                yield from self._entitled.look(event)
+                is_over = event.kind in KINDS and event.subject not in going_on
+                yield from self._entitled.place(event) if is_over else self._entitled.look(event)
         except IntegrityError as error:
             yield Problem(where=span(0, size - 1), what=str(error), first=0, last=size - 1)
 

@@ -271,6 +271,8 @@ def test_a_lie_after_a_head_is_found_by_looking_at_what_came_since(
     size = house.ledger.size()
     report = verify(house, None, since=kept)
     assert (report["ok"], report["since"], report["stored_files"]) == (True, size, 0)
+    revoke(house, "bot@1", "operator", "it does harm")  # which follows from its release, before the head
+    assert verify(house, None, since=kept)["ok"]
     assert report["notes"][0].startswith(f"events 0 to {size - 1} were not looked at again")
     assert "stored files that only earlier events name" in report["notes"][1]
     expected = lie(house)
