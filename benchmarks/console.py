@@ -3,8 +3,10 @@
     python -m benchmarks.console --json      # the last line is one JSON object
 
 The home is synthetic and its ledger is a real one: every candidate walks from plan to release with its own signed
-approval, and every other release of a route is promoted. The rest of the million are records of serving. Times are what
-the server took for a page, from the routing to the last byte (its `Server-Timing`), in milliseconds of the wall.
+approval, and every other release of a route is promoted. People said thousands of things about answers, and candidates
+wait for more (`console_feedback`). The rest of the million are records of serving. Times are what the server took for a
+page, from the routing to the last byte (its `Server-Timing`), in milliseconds of the wall. The first view of the
+answers that people compare reads every batch of feedback once; it is told apart.
 """
 
 import argparse
@@ -22,12 +24,15 @@ from typing import Any
 
 from starlette.testclient import TestClient
 
+from benchmarks.console_feedback import TASK, fill_feedback
 from governance.keys import SigningKey, load_or_create
 from governance.lifecycle import Planned
 from governance.policy import ApprovalRule, Policy
 from governance.statement import sign_statement
 from tunegate import users
 from tunegate.console.app import build_console
+from tunegate.console.papers import all_kinds
+from tunegate.feedback import RECORDED
 from tunegate.house import House
 from tunegate_core.proof.approval import Decided, SignedDecision
 from tunegate_core.records import (
@@ -65,6 +70,7 @@ def main() -> None:
     for name, taken in report["page_ms"].items():
         print(f"{name:36} median {taken['p50']:7.1f} ms   slowest {taken['max']:7.1f} ms")
     print(f"reading {report['events']} events at start: {report['first_s']} s; {report['rss_mib']} MiB")
+    print(f"the first view of answers to compare: {report['first_compared_ms']} ms")
     if arguments.json:
         print(json.dumps(report))
 
@@ -81,6 +87,7 @@ def measure(folder: Path, releases: int, events: int) -> dict[str, Any]:
     first = time.perf_counter() - began
     with TestClient(app, base_url="http://127.0.0.1") as browser:
         log_in(browser)
+        first_compared = timed(browser, "/annotate", repeats=1, warm_up=0)["max"]
         pages = {name: timed(browser, path) for name, path in paths(house, releases).items()}
     slowest = max(taken["max"] for taken in pages.values())
     return {
@@ -88,6 +95,7 @@ def measure(folder: Path, releases: int, events: int) -> dict[str, Any]:
         "slowest_median_page_ms": max(taken["p50"] for taken in pages.values()),
         "page_ms": pages,
         "first_s": round(first, 2),
+        "first_compared_ms": first_compared,
         "built_s": round(built, 1),
         "rss_mib": round(int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20),
         "releases": releases,
@@ -102,6 +110,7 @@ def paths(house: House, releases: int) -> dict[str, str]:
     """A page of each kind, from the old end, the middle and the new end of the history."""
     middle, newest = f"bot@{releases // 2}", f"bot@{releases}"
     plan = house.ledger.events("planned", middle)[0]
+    said = house.ledger.events(RECORDED, limit=1)[0].seq
     return {
         "overview": "/",
         "releases": "/releases",
@@ -116,8 +125,14 @@ def paths(house: House, releases: int) -> dict[str, str]:
         "one data set": f"/data/{plan.body['data']['rows']}",
         "policies": "/policies",
         "fairness over time": "/routes/route-1/fairness",
-        "a document": f"/releases/{middle}/documents/model-card",
         "a document as HTML": f"/releases/{middle}/documents/model-card/file.html",
+        **{f"document, {kind}": f"/releases/{middle}/documents/{kind}" for kind, _ in all_kinds()},
+        "feedback": "/feedback",
+        "feedback, an old page": f"/feedback?before={said + 100}",
+        "a batch of feedback": f"/feedback/{said}",
+        "answers to compare": "/annotate",
+        "two answers": f"/annotate/liked@1/{TASK}",
+        "a release that waits": "/releases/liked@1",
         "one policy": f"/policies/{plan.body['policy']}",
         "ledger": "/ledger",
         "ledger, an old page": f"/ledger?before={plan.seq}",
@@ -128,15 +143,15 @@ def paths(house: House, releases: int) -> dict[str, str]:
     }
 
 
-def timed(browser: TestClient, path: str) -> dict[str, float]:
+def timed(browser: TestClient, path: str, repeats: int = REPEATS, warm_up: int = WARM_UP) -> dict[str, float]:
     """Milliseconds of server time of one page, asked for again and again."""
     taken = []
-    for _ in range(WARM_UP + REPEATS):
+    for _ in range(warm_up + repeats):
         answer = browser.get(path)
         if answer.status_code != 200 or answer.url.path != path.partition("?")[0]:
             raise SystemExit(f"{path} answered {answer.status_code} at {answer.url}")
         taken.append(float(answer.headers["server-timing"].removeprefix("page;dur=")))
-    taken = taken[WARM_UP:]
+    taken = taken[warm_up:]
     return {"p50": round(statistics.median(taken), 1), "max": round(max(taken), 1)}
 
 
@@ -153,8 +168,8 @@ class Home:
         self.house = house
         self.reviewer: SigningKey = load_or_create(house.keys, "reviewer")
         if not users.people(house).enforced:
-            for name in ("admin", "reviewer"):
-                users.add(house, name, [name])
+            for name, roles in (("admin", ["admin", "reviewer"]), ("reviewer", ["reviewer"])):
+                users.add(house, name, roles)
             users.set_password(house, "admin", PASSWORD)
         self.reason = house.rows.put(["looks right"])
         self.evidence = [house.store.put(evidence(task).canonical()) for task in TASKS]
@@ -172,6 +187,7 @@ class Home:
                 for version in range(first, min(first + 500, releases + 1)):
                     self.release(tx, version)
             self.house.ledger.checkpoint()
+        fill_feedback(self.house, self.tree)
         missing = events - self.house.ledger.size()
         body = {"from": "2026-01-01T00:00:00Z", "requests": 120, "root": "rows:" + "0" * 64}
         for first in range(0, missing, BATCH):

@@ -30,6 +30,7 @@ from governance.ledger import Ledger
 SIZES = (10**3, 10**4, 10**5, 10**6)
 ROUNDS, APPENDS = 7, 60
 PROOFS = 200
+NEWEST = 1_000  # events that came after the head from which verification goes on
 BATCH = 20_000
 BODY = {
     "adapter": {"tree": "sha256:" + "5d" * 32, "rank": 16, "alpha": 32.5, "target_modules": ["q_proj", "v_proj"]},
@@ -106,8 +107,11 @@ def measure_sizes(folder: Path) -> list[dict[str, float]]:
     for size in SIZES:
         start = ledger.size()
         grown = time.perf_counter()
-        while ledger.size() < size:
-            grow(ledger, min(size, ledger.size() + BATCH))
+        kept = ""
+        for end in (size - NEWEST, size):
+            while ledger.size() < end:
+                grow(ledger, min(end, ledger.size() + BATCH))
+            kept = kept or ledger.checkpoint()
         rate = (size - start) / (time.perf_counter() - grown)
         ledger.checkpoint()
         rows.append({"events": size, "batched_appends_per_s": round(rate), **measure_proofs(ledger, size)})
@@ -118,6 +122,10 @@ def measure_sizes(folder: Path) -> list[dict[str, float]]:
             raise SystemExit(f"the benchmark's ledger does not verify: {report.problems}")
         rows[-1] |= {"verify_s": round(seconds, 3), "verify_events_per_s": round(size / seconds)}
         rows[-1]["verify_events_per_cpu_s"] = round(size / used)  # what a busy machine does not change
+        taken, since = each(lambda kept=kept: ledger.verify([signer.public_raw], since=kept))  # type: ignore[misc]
+        if not since.ok or (since.size, since.since) != (size, size - NEWEST):
+            raise SystemExit(f"the benchmark's ledger does not verify since {size - NEWEST}: {since.problems}")
+        rows[-1] |= {"verify_newest_s": round(taken, 4), "whole_vs_newest": round(seconds / taken, 1)}
     ledger.close()
     return rows
 
@@ -192,14 +200,15 @@ def table(report: dict[str, Any]) -> list[str]:
         f"durable appends/s: tunegate {appends['tunegate']}, pymerkle as it comes {appends['pymerkle']}, "
         f"pymerkle in WAL mode {appends['pymerkle_wal']}",
         "",
-        "   events  batched/s  inclusion ms  hashes  check ms  consistency ms  hashes  verify s  events/s  per cpu s",
+        "   events  batched/s  inclusion ms  hashes  check ms  consistency ms  hashes  verify s  events/s  per cpu s"
+        "  newest s",
     ]
     for row in report["sizes"]:
         lines.append(
             f"{row['events']:>9}  {row['batched_appends_per_s']:>9}  {row['inclusion_ms']:>12}  "
             f"{row['inclusion_hashes']:>6}  {row['inclusion_check_ms']:>8}  {row['consistency_ms']:>14}  "
             f"{row['consistency_hashes']:>6}  {row['verify_s']:>8}  {row['verify_events_per_s']:>8}  "
-            f"{row['verify_events_per_cpu_s']:>9}"
+            f"{row['verify_events_per_cpu_s']:>9}  {row['verify_newest_s']:>8}"
         )
     return lines
 

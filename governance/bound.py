@@ -24,37 +24,62 @@ class Bound:
 
     def judge(self, block: BoundBlock, evidence: Evidence) -> CheckResult:
         """Judge the candidate's score."""
-        return _judge(block, evidence, self.most)
+        found = weigh(block, evidence, self.most)
+        if isinstance(found, str):
+            return not_measured(block, found)
+        wanted = f"at {'most' if self.most else 'least'} {100 * block.bound:.1f}"
+        return found.result(
+            block, f"{evidence.metric} is {score(found.interval)}; wanted is {wanted}{found.more('items')}"
+        )
 
 
-def _judge(block: BoundBlock, evidence: Evidence, most: bool) -> CheckResult:
-    """PASS when the whole interval lies on the wanted side of the bound, FAIL when it lies on the other."""
+@dataclass(frozen=True)
+class Weighed:
+    """A score beside its bound. `detectable`: the distance that so many items can tell, as a share; `needed`: items
+    that would settle it; `silent`: those without a score, where only they stand between it and a pass."""
+
+    interval: Interval
+    outcome: Outcome
+    detectable: float | None
+    needed: int | None
+    silent: int
+
+    def more(self, items: str) -> str:
+        """What else decides, to end a reason with; `items`: what they are called."""
+        if self.silent:
+            counts = "count" if self.outcome == "PASS" else "may count"
+            return f"; {self.silent} {items} without a score {counts} against it"
+        return f"; about {self.needed} {items} would settle it" if self.needed else ""
+
+    def result(self, block: BoundBlock, reason: str) -> CheckResult:
+        """The result, with its reason in words."""
+        return CheckResult(
+            check=block.id,
+            outcome=self.outcome,
+            reason=reason,
+            interval=self.interval,
+            threshold=block.bound,
+            detectable=self.detectable,
+            items_to_settle=self.needed,
+        )
+
+
+def weigh(block: BoundBlock, evidence: Evidence, most: bool) -> Weighed | str:
+    """PASS when the whole interval lies on the wanted side of the bound, FAIL when it lies on the other; a text says
+    why nothing was measured."""
     arm = next((arm for arm in evidence.arms if arm.arm == "candidate"), None)
     if arm is None:
-        return not_measured(block, "the evidence has no candidate")
+        return "the evidence has no candidate"
     interval, spread = arm_interval(arm, evidence.scale, block.confidence), arm_spread(arm, evidence.scale)
     if interval.value is None or interval.low is None or spread is None:
-        return not_measured(block, f"{items_of(interval)} is too little, or too much alike, for an interval")
+        return f"{items_of(interval)} is too little, or too much alike, for an interval"
     outcome = _side(interval, block.bound, most)
     silent = max(0, evidence.n - measured_items(arm)) if outcome == "PASS" else 0
     if silent:
         worst = arm_interval(counted_as_worst(arm, silent, most), evidence.scale, block.confidence)
         outcome = "PASS" if _side(worst, block.bound, most) == "PASS" else "UNDECIDED"
     found, needed = power(spread, evidence.scale, interval.value, block.bound, block.confidence)
-    needed = None if outcome != "UNDECIDED" or silent else needed
-    told = f"; about {needed} items would settle it" if needed else ""
-    if silent:
-        told = f"; {silent} items without a score {'count' if outcome == 'PASS' else 'may count'} against it"
-    return CheckResult(
-        check=block.id,
-        outcome=outcome,
-        reason=f"{evidence.metric} is {score(interval)}; wanted is at {'most' if most else 'least'} "
-        f"{100 * block.bound:.1f}{told}",
-        interval=interval,
-        threshold=block.bound,
-        detectable=found,
-        items_to_settle=needed,
-    )
+    return Weighed(interval, outcome, found, None if outcome != "UNDECIDED" or silent else needed, silent)
 
 
 def counted_as_worst(arm: ArmStatistics, items: int, most: bool) -> ArmStatistics:
@@ -63,13 +88,13 @@ def counted_as_worst(arm: ArmStatistics, items: int, most: bool) -> ArmStatistic
     return arm.model_copy(update={"clusters": arm.clusters + (worst,) * items})
 
 
-def score(interval: Interval) -> str:
-    """`81.2 %, one-sided 95 % bounds 75.0 to 86.1, n=130 in 65 clusters`."""
+def score(interval: Interval, of: str = "") -> str:
+    """`81.2 %, one-sided 95 % bounds 75.0 to 86.1, n=130 in 65 clusters`. `of`: of what these are shares."""
     if interval.value is None or interval.low is None or interval.high is None:
         return f"not measured, {items_of(interval)}"
     return (
-        f"{100 * interval.value:.1f} %, one-sided {100 * interval.confidence:g} % bounds {100 * interval.low:.1f} to "
-        f"{100 * interval.high:.1f}, {items_of(interval)}"
+        f"{100 * interval.value:.1f} %{of}, one-sided {100 * interval.confidence:g} % bounds {100 * interval.low:.1f} "
+        f"to {100 * interval.high:.1f}, {items_of(interval)}"
     )
 
 

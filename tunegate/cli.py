@@ -196,11 +196,14 @@ def ledger_verify(
     witnessed: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="A tree head that a witness cosigned.")
     ] = None,
+    since: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A tree head you verified before: check only what came after.")
+    ] = None,
 ) -> None:
     """Re-derive the tree and re-check every digest and signature."""
     from tunegate.proving import verify
 
-    report = verify(House.from_environment(), key, witnessed or ())
+    report = verify(House.from_environment(), key, witnessed or (), since)
     views.show(report, views.verify_report, as_json)
     raise typer.Exit(0 if report["ok"] else 1)
 

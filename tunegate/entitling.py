@@ -36,6 +36,11 @@ class Entitled:
         for what in filter(None, found):
             yield Problem(where=where, what=what, first=event.seq, last=event.seq)
 
+    def place(self, event: Event) -> Iterator[Problem]:
+        """Take an event of a candidate or route of which no later one is looked at: only routes need to know it."""
+        for what in self._route(event):
+            yield Problem(where=f"event {event.seq}", what=what, first=event.seq, last=event.seq)
+
     def state(self, subject: str | None) -> AnyState | None:
         """Where a candidate stands after the events so far."""
         return self._lives.get(str(subject), (None, ""))[0]
@@ -60,10 +65,13 @@ class Entitled:
                 follows = False
                 yield str(error)
         if follows and (event.kind in ARROWS or event.kind in FOLLOWING):
-            try:
-                self._routes.take(event)
-            except (TunegateError, LookupError) as error:
-                yield f"it does not follow from what the route was: {error}"
+            yield from self._route(event)
+
+    def _route(self, event: Event) -> Iterator[str]:
+        try:
+            self._routes.take(event)
+        except (TunegateError, LookupError) as error:
+            yield f"it does not follow from what the route was: {error}"
 
     def _objection(self, event: Event) -> str | None:
         """Why a decision was not that person's to make, by what was recorded before it."""

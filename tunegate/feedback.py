@@ -43,8 +43,12 @@ def recorded(house: House) -> Said:
 def recorded_from(house: House, seq: int) -> Iterator[tuple[int, list[Entry]]]:
     """Batches from an event on: its number, and what is left of its rows."""
     for event in house.existing_ledger.events(kind=RECORDED, start=seq):
-        texts = house.rows.get(event.body["rows"]) if event.body["rows"] else []
-        yield event.seq, [Entry.parse(text.encode()) for text in texts if text is not None]
+        yield event.seq, entries_of(house, event.body["rows"]) if event.body["rows"] else []
+
+
+def entries_of(house: House, rows: str) -> list[Entry]:
+    """What is left of one batch, by its commitment."""
+    return [Entry.parse(text.encode()) for text in house.rows.get(rows) if text is not None]
 
 
 def record(house: House, entries: Sequence[Entry], source: Source, through: int | None = None) -> dict[str, Any]:

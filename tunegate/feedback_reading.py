@@ -17,7 +17,7 @@ def listed(house: House) -> dict[str, Any]:
     said = recorded(house)
     now = said.standing()
     waiting = []
-    for subject in open_subjects(house):
+    for subject in open_subjects(house.registry()):
         for sheet in sheets(house, subject):
             rated = ratings(sheet, now)
             waiting.append(

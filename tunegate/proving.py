@@ -1,18 +1,21 @@
 """Verification from the inside (ledger and store) and proof for the outside (bundle, signed adapter)."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from governance.access import KEY_CREATED, KEY_EVENTS
-from governance.erasure import ERASED, Erasures
+from governance.erasure import ERASED, ERASURE_EVENTS, Erasures
 from governance.ledger import Event, Problem
 from governance.ledger.bundling import make_bundle
+from governance.ledger.heads import span
+from governance.lifecycle import ARROWS
 from governance.people import PEOPLE_EVENTS, USER_ADDED
 from governance.policies import POLICY_EVENTS
+from governance.registry import KINDS
 from governance.routing import FOLLOWING
 from tunegate.entitling import Entitled, disagreement
 from tunegate.explained import EXPLAINED
@@ -23,9 +26,12 @@ from tunegate.recording import Standing, standing
 from tunegate.witnessing import cosigned
 from tunegate_core.errors import BadInput, IntegrityError, NotFound, TunegateError
 from tunegate_core.proof.bundle import Bundle, verify_bundle
+from tunegate_core.proof.checkpoint import parse_checkpoint
+from tunegate_core.proof.note import parse_note
 from tunegate_core.records import Evidence
 from tunegate_core.store import Tree, hash_file
 
+FOLLOWED = (*KINDS, *PEOPLE_EVENTS, *POLICY_EVENTS, *ERASURE_EVENTS)  # what later events are judged by
 DECISIONS = (
     RECORDED,
     EXPLAINED,
@@ -43,44 +49,77 @@ AGAIN = "it was not finished, or an old copy came back; 'tunegate erase' of the 
 Checks = Iterator[tuple[str, Callable[[], object]]]
 
 
-def verify(house: House, key: Path | None, witnessed: Sequence[Path] = ()) -> dict[str, Any]:
+def verify(house: House, key: Path | None, witnessed: Sequence[Path] = (), since: Path | None = None) -> dict[str, Any]:
     """Re-derive the tree, check every signature, and re-hash every stored file that events name.
 
-    `witnessed`: files with cosigned tree heads, as witnesses gave them, beside those that are kept here.
+    `witnessed`: files with cosigned tree heads, as witnesses gave them, beside those that are kept here. `since`: a
+    file with a tree head that was verified before; only what came after is checked. Earlier events of people, policies,
+    routes, erasures and of the candidates that went on are followed as they stand, to judge by them what came after.
     """
     ledger = house.existing_ledger
     public = key.read_bytes() if key else house.public_key
-    notes = [*cosigned(house), *(path.read_text(encoding="utf-8") for path in witnessed)]
-    checked: set[str] = set()
-    erasures, entitled, gone, times = Erasures(), Entitled(), dict[str, set[int]](), Times()
+    notes = [*cosigned(house), *(_note(path) for path in witnessed)]
+    start = _note(since) if since is not None else None
+    looks = _Looks(house)
+    before = list(looks.follow(parse_checkpoint(parse_note(start).body).size)) if start is not None else []
+    report = ledger.verify([public], looks.look, notes, start).model_dump(mode="json")
+    back, lost = _compare(looks.erasures, looks.gone)
+    report["problems"] += [problem.model_dump(mode="json") for problem in before + back]
+    report["notes"] += lost + looks.times.notes()
+    if start is not None:
+        report["notes"].append("stored files that only earlier events name were not looked at again")
+    erased = sum(len(rows) for rows in looks.gone.values())
+    is_ok = report["ok"] and not before + back
+    return {**report, "ok": is_ok, "stored_files": len(looks.checked), "erased_rows": erased}
 
-    def blobs_of(event: Event) -> Iterable[Problem]:
-        where = f"event {event.seq} ({event.kind} {event.subject or ''})".replace(" )", ")")
-        erasures.take(event, event.seq)
-        times.take(event)
-        yield from entitled.look(event)
+
+class _Looks:
+    """What is asked of every event beside its hashes: the rules, the clock, and the stored things that it names.
+
+    `gone`: the erased rows of every set that was read, by its commitment.
+    """
+
+    def __init__(self, house: House):
+        self.erasures, self.times, self.gone, self.checked = Erasures(), Times(), dict[str, set[int]](), set[str]()
+        self._house, self._entitled = house, Entitled()
+
+    def follow(self, size: int) -> Iterator[Problem]:
+        """Take the events before `size` that later ones depend on, as they stand, with no look at what they name."""
+        ledger = self._house.existing_ledger
         try:
-            said = list(disagreement(house, event, entitled.state(event.subject)))
+            going_on = {event.subject for event in ledger.events(tuple(ARROWS), start=size)}
+            for event in reversed(ledger.events(FOLLOWED, before=size)):
+                self.erasures.take(event, event.seq)
+                self.times.take(event)
+                is_over = event.kind in KINDS and event.subject not in going_on
+                yield from self._entitled.place(event) if is_over else self._entitled.look(event)
+        except IntegrityError as error:
+            yield Problem(where=span(0, size - 1), what=str(error), first=0, last=size - 1)
+
+    def look(self, event: Event) -> Iterator[Problem]:
+        """What is wrong with the next event, and with what it names."""
+        self.erasures.take(event, event.seq)
+        self.times.take(event)
+        yield from self._entitled.look(event)
+        try:
+            said = list(disagreement(self._house, event, self._entitled.state(event.subject)))
         except TunegateError:
             said = []  # told below
-        yield from (Problem(where=where, what=what, first=event.seq, last=event.seq) for what in said)
-        for name, check in _named_by(house, event):
-            if name in checked:
+        for what in [*said, *self._stored(event)]:
+            where = f"event {event.seq} ({event.kind} {event.subject or ''})".replace(" )", ")")
+            yield Problem(where=where, what=what, first=event.seq, last=event.seq)
+
+    def _stored(self, event: Event) -> Iterator[str]:
+        for name, check in _named_by(self._house, event):
+            if name in self.checked:
                 continue
-            checked.add(name)
+            self.checked.add(name)
             try:
                 found = check()
                 if name.startswith("rows:") and isinstance(found, list):
-                    gone[name] = {row for row, text in enumerate(found) if text is None}
+                    self.gone[name] = {row for row, text in enumerate(found) if text is None}
             except TunegateError as error:
-                yield Problem(where=where, what=str(error), first=event.seq, last=event.seq)
-
-    report = ledger.verify([public], blobs_of, notes).model_dump(mode="json")
-    back, lost = _compare(erasures, gone)
-    report["problems"] += [problem.model_dump(mode="json") for problem in back]
-    report["notes"] += lost + times.notes()
-    erased = sum(len(rows) for rows in gone.values())
-    return {**report, "ok": report["ok"] and not back, "stored_files": len(checked), "erased_rows": erased}
+                yield str(error)
 
 
 class Times:
@@ -215,8 +254,20 @@ def _decided_by(house: House, event: Event) -> Checks:
         rows = body.get("rows") if event.kind in (RECORDED, EXPLAINED) else None
         for text in filter(None, (body.get("reason"), named, rows)):
             yield text, partial(house.rows.get, text)
+        for erased in body["rows"] if event.kind == ERASED else ():
+            yield erased["rows"], partial(house.rows.get, erased["rows"])
         for blob in filter(None, (body.get("analysis"), body.get("policy"), body.get("backtest"))):
             yield blob, partial(house.store.get, blob)
+
+
+def _note(path: Path) -> str:
+    """A file with a signed note. Raises NotFound without it."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise NotFound(f"there is no file {path}") from error
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path} is no signed note: it is no text") from error
 
 
 def _items(house: House, config: str) -> None:

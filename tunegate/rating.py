@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from eval.feedback.entry import Entry
 from eval.feedback.evidence import METRIC, Reference, Sheet, Side, is_whole, preference_evidence
 from governance.lifecycle import Examined, Judged, Planned
+from governance.registry import Registry
 from tunegate.feedback import recorded
 from tunegate.house import House
 from tunegate.recording import append, standing
@@ -93,9 +94,9 @@ def sheets(house: House, subject: str) -> list[Sheet]:
     return [read_sheet(house, evidence) for evidence in told if evidence.metric == METRIC]
 
 
-def open_subjects(house: House) -> list[str]:
+def open_subjects(registry: Registry) -> list[str]:
     """Candidates that are neither refused nor decided, newest first: those whose ratings still matter."""
-    entries = house.registry().entries.values()
+    entries = registry.entries.values()
     return [e.subject for e in reversed(entries) if e.state == Examined.__name__ or e.verdict == "UNDECIDED"]
 
 

@@ -193,7 +193,8 @@ def check_report(out: Console, value: dict[str, Any]) -> None:
 def verify_report(out: Console, value: dict[str, Any]) -> None:
     """The ledger's health."""
     if value["ok"]:
-        out.print(f"[green]verified[/] {value['size']} events, root {value['root']}")
+        since = f", those from event {value['since']} on," if value["since"] else ","
+        out.print(f"[green]verified[/] {value['size']} events{since} root {value['root']}")
     else:
         out.print(f"[red]not verified[/]: {len(value['problems'])} problems in {value['size']} events")
     for seen in value.get("witnesses", ()):

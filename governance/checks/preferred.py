@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from governance.bound import Bound, score
+from governance.bound import score, weigh
 from governance.check import BoundBlock, ComparingBlock, not_measured
 from governance.comparing import reference_of
 from tunegate_core.records import CheckResult, Evidence
@@ -44,18 +44,16 @@ class Preferred:
             return not_measured(block, f"nobody compared it with the {block.against}")
         if not any(n for arm in evidence.arms for n, _, _ in arm.clusters):
             return not_measured(block, _waiting(evidence))
-        found = Bound(most=False).judge(block, evidence)
-        if found.interval is None:
-            return found
+        found = weigh(block, evidence, most=False)
+        if isinstance(found, str):
+            return not_measured(block, found)
         words = {"PASS": "preferred", "FAIL": "not preferred", "UNDECIDED": "not settled"}
-        wanted = f"{100 * block.bound:.1f}"
-        _, _, more = found.reason.rpartition(wanted)
-        seen = score(found.interval).replace(" %,", " % of prompts,", 1)
         reason = (
-            f"{words[found.outcome]}: {_who(evidence.people)} it to the {pair.reference}{note} in {seen} (a tie counts "
-            f"half); wanted is above {wanted}{more.replace('items', 'prompts')}"
+            f"{words[found.outcome]}: {_who(evidence.people)} it to the {pair.reference}{note} in "
+            f"{score(found.interval, ' of prompts')} (a tie counts half); wanted is above "
+            f"{100 * block.bound:.1f}{found.more('prompts')}"
         )
-        return found.model_copy(update={"reason": reason})
+        return found.result(block, reason)
 
 
 def _who(people: int | None) -> str:

@@ -8,6 +8,7 @@ from governance.document.model import Fact, Head, Row, Source, Span
 from governance.ledger.event import Event
 from governance.lifecycle import Planned, replay
 from governance.policy import Policy
+from tunegate_core.canonical import Digest
 from tunegate_core.proof.approval import SignedDecision
 from tunegate_core.records import AdapterRecord, Environment, Evidence, Verdict
 from tunegate_core.store import Tree
@@ -40,6 +41,9 @@ class Held:
     manifest: Tree | None = None
     other: "Held | None" = None
     planned: Planned = field(init=False)
+    _digests: dict[int, tuple[Evidence | Verdict, Digest]] = field(
+        init=False, default_factory=dict, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         """The plan is read once; it is asked for everywhere."""
@@ -68,6 +72,12 @@ class Held:
     def decisions(self) -> list[tuple[Event, SignedDecision]]:
         """What people signed."""
         return [(event, SignedDecision.model_validate(event.body)) for event in self.events if event.kind == "approval"]
+
+    def digest(self, record: Evidence | Verdict) -> Digest:
+        """The digest of one of its records, worked out once: dozens of rows name the same evidence."""
+        if id(record) not in self._digests:
+            self._digests[id(record)] = record, record.digest()  # held, so that its id stays its own
+        return self._digests[id(record)][1]
 
     def source(self, kind: str, record: str | None = None) -> Source:
         """The latest event of a kind as a source; the caller has seen that there is one."""

@@ -106,7 +106,7 @@ def scores(held: Held) -> list[Table]:
         digests = {str(side.planned.items.get(task, {}).get("digest")) for side in (before(held), held)}
         if len(digests) > 1:
             continue
-        cells = [(side, _told(found[task, metric]), "judged", side.verdict.digest() if side.verdict else None)
+        cells = [(side, _told(found[task, metric]), "judged", side.digest(side.verdict) if side.verdict else None)
                  for side, found in ((before(held), earlier), (held, later))]  # fmt: skip
         rows.append(changed(f"{task} {metric}", *cells))
     return [Table(title="Scores on the same items, %", head=HEAD, rows=tuple(rows))] if rows else []
@@ -122,7 +122,7 @@ def verdicts(held: Held) -> list[Table]:
         outcome = side.verdict.outcome if side.verdict else ABSENT
         found.append({"verdict": outcome, **{result.check: result.outcome for result in results}})
     rows = tuple(
-        changed(name, *((side, told.get(name, ABSENT), "judged", side.verdict.digest() if side.verdict else None)
+        changed(name, *((side, told.get(name, ABSENT), "judged", side.digest(side.verdict) if side.verdict else None)
                         for side, told in zip((before(held), held), found, strict=True)))
         for name in dict.fromkeys([*found[0], *found[1]])
     )  # fmt: skip

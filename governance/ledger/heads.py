@@ -11,7 +11,7 @@ from typing import Any
 from governance.ledger.anchor import AnchorLines, parse_line
 from governance.ledger.report import Problem
 from tunegate_core.errors import IntegrityError
-from tunegate_core.proof.checkpoint import Checkpoint
+from tunegate_core.proof.checkpoint import Checkpoint, parse_checkpoint
 from tunegate_core.proof.note import log_name, parse_note
 from tunegate_core.proof.rotation import KeyLine
 
@@ -25,17 +25,25 @@ class Heads:
     notes: list[str] = field(default_factory=list)
 
 
-def read_heads(rows: Iterable[Sequence[Any]], anchor: AnchorLines | None, trusted: Sequence[KeyLine]) -> Heads:
-    """Check every note of the table (size, root, note) and every line of the anchor (None: there is none by design)."""
-    heads = Heads()
-    table = [_from_table(heads, row, trusted) for row in rows]
+def read_heads(
+    rows: Iterable[Sequence[Any]], anchor: AnchorLines | None, trusted: Sequence[KeyLine], start: Checkpoint | None
+) -> Heads:
+    """Check every note of the table (size, root, note) and every line of the anchor (None: there is none by design).
+
+    Of a head that the verifier trusts (`start`) on, those of smaller trees are passed over.
+    """
+    heads, size = Heads(), 0
+    if start is not None:
+        heads.roots[start.size], size = {start.root_raw}, start.size
+    table = [_from_table(heads, row, trusted) for row in rows if row[0] >= size]
     if anchor is None:
         heads.notes.append("no anchor was given: that the log's tail was cut could not be excluded")
     elif not anchor.exists and table:
         what = f"the file is missing, but {len(table)} tree heads were signed: a cut tail can't be excluded"
         heads.problems.append(Problem(where="anchor", what=what))
     else:
-        _compare(heads, set(table), {_from_anchor(heads, *line, trusted) for line in _numbered(anchor)})
+        lines = [line for line in _numbered(anchor) if not _is_before(line[1], size)]
+        _compare(heads, set(table), {_from_anchor(heads, *line, trusted) for line in lines})
     if not heads.roots:
         heads.notes.append("no tree head is signed yet: run 'tunegate ledger checkpoint'")
     return heads
@@ -73,6 +81,14 @@ def agreeing(heads: Heads, derived: dict[int, bytes | None]) -> list[int]:
 def span(first: int, last: int) -> str:
     """Events in words."""
     return f"event {first}" if first == last else f"events {first} to {last}"
+
+
+def _is_before(line: str, size: int) -> bool:
+    """Whether an anchor's line says that it is the head of a smaller tree; a line that can't be read is none."""
+    try:
+        return size > 0 and parse_checkpoint(parse_note(parse_line(line)).body).size < size
+    except IntegrityError:
+        return False
 
 
 def _numbered(anchor: AnchorLines) -> list[tuple[int, str]]:

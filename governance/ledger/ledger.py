@@ -142,16 +142,18 @@ class Ledger:
         public_keys: Iterable[bytes],
         blob_check: Callable[[Event], Iterable[Problem]] | None = None,
         cosigned: Sequence[str] = (),
+        since: str | None = None,
     ) -> VerifyReport:
         """Re-derive the tree from the stored bytes and check every hash, column, note and line of the anchor.
 
         `public_keys` are the keys whose signatures count, 32 raw bytes or PEM each. `blob_check` is asked about every
-        event, for what lies outside the ledger. `cosigned`: notes that witnesses cosigned.
+        event, for what lies outside the ledger. `cosigned`: notes that witnesses cosigned. `since`: the note of a tree
+        head that was verified before; only what came after is checked then, and the report says what was not.
         Says where a fault is as far as the signed tree heads allow.
         """
         from governance.ledger.verifying import verify_log
 
-        return verify_log(self._database, self.anchor, list(public_keys), blob_check, cosigned)
+        return verify_log(self._database, self.anchor, list(public_keys), blob_check, cosigned, since)
 
     def _hashes(self, ranges: Sequence[tuple[int, int]]) -> tuple[str, ...]:
         with self._database.reading() as connection:

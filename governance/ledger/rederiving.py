@@ -5,6 +5,7 @@ changed leaf is one fault and the signed heads above it still speak for everythi
 hashes above it unknown (None) until a stored one says what they were.
 """
 
+from collections.abc import Iterable
 from hashlib import sha256
 
 from governance.ledger.hashes import HASH_BYTES
@@ -12,11 +13,14 @@ from tunegate_core.proof.paths import fold
 
 
 class Rederiving:
-    """The perfect subtrees over the events seen so far: one hash, or None, for each set bit of `size`."""
+    """The perfect subtrees over the events seen so far: one hash, or None, for each set bit of `size`.
 
-    def __init__(self) -> None:
-        self.size = 0
-        self._edge: list[bytes | None] = []
+    `size` and `edge`: of events that are taken as seen, to go on after them.
+    """
+
+    def __init__(self, size: int = 0, edge: Iterable[bytes] = ()) -> None:
+        self.size = size
+        self._edge: list[bytes | None] = list(edge)
 
     def add(self, leaf: bytes, stored: bytes) -> int:
         """Take the next event's leaf and its stored subtree roots; return the lowest level that differs, or 0.

@@ -23,7 +23,8 @@ class WitnessSeen(Record):
 class VerifyReport(Record):
     """The log as re-derived from its bytes.
 
-    `root` is hex, None where a missing event hides it; `checkpoints` counts the signed tree heads that agree.
+    `root` is hex, None where a missing event hides it; `checkpoints` counts the signed tree heads that agree. `since`:
+    the number of the first event that was looked at.
     """
 
     ok: bool
@@ -33,3 +34,4 @@ class VerifyReport(Record):
     problems: tuple[Problem, ...]
     notes: tuple[str, ...] = ()
     witnesses: tuple[WitnessSeen, ...] = ()
+    since: int = 0

@@ -9,7 +9,8 @@
    between it and what is recorded.
 
 Events after the last signed head are checked by 2 and 3 only: nobody signed for them yet. Not everything is read into
-memory: rows are streamed.
+memory: rows are streamed. After a head that the verifier trusts, all this is asked of what was recorded since; see
+`resuming`.
 """
 
 import time
@@ -24,12 +25,13 @@ from sqlalchemy.exc import DBAPIError
 from governance.ledger.anchor import AnchorLines, read_anchor
 from governance.ledger.database import Database
 from governance.ledger.event import Event
-from governance.ledger.heads import Heads, agreeing, judge_heads, read_heads
+from governance.ledger.heads import Heads, agreeing, judge_heads, read_heads, span
 from governance.ledger.locating import Findings, locate
 from governance.ledger.rederiving import Rederiving
 from governance.ledger.report import Problem, VerifyReport, WitnessSeen
+from governance.ledger.resuming import UNSEEN, stored_tree, trusted_head
 from governance.ledger.rows import column_fault, is_canonical, parse_row
-from governance.ledger.schema import checkpoints
+from governance.ledger.schema import checkpoints, in_dialect
 from governance.ledger.succession import rotations
 from governance.ledger.witnesses import known_witnesses, read_cosigned
 from tunegate_core.errors import BadInput, IntegrityError
@@ -40,7 +42,8 @@ from tunegate_core.proof.tree import leaf_hash
 BlobCheck = Callable[[Event], Iterable[Problem]]
 
 # Plain SQL: a row whose column has the wrong type must come out as it is, to be reported.
-ROWS = "SELECT seq, kind, subject, key, at, leaf, nodes, bytes FROM events ORDER BY seq"
+ROWS = "SELECT seq, kind, subject, key, at, leaf, nodes, bytes FROM events WHERE seq >= {} ORDER BY seq"
+LOWEST = -(2**63)  # a row with a number that no event can have is to be found too
 ROWS_AT_ONCE = 2000
 # Triggers, views and rules by whether the database is SQLite.
 FOREIGN = {
@@ -60,29 +63,38 @@ def verify_log(
     public_keys: Sequence[bytes],
     blob_check: BlobCheck | None,
     cosigned: Sequence[str] = (),
+    since: str | None = None,
 ) -> VerifyReport:
-    """Check everything; see the module's law. Raises BadInput without a key, StoreFault when nothing can be read."""
+    """Check everything, or what came after the tree head in the note `since`; see the module's law.
+
+    Raises BadInput without a key, StoreFault when nothing can be read, IntegrityError when `since` does not count.
+    """
     if not public_keys:
         raise BadInput("no public key to verify with; give the one that 'tunegate keys export' printed")
     keys = [key if len(key) == RAW_KEY_BYTES else parse_public_key(key) for key in public_keys]
     with _settled(database, anchor) as (connection, rows, lines):
         trusted, wrong = _lines(connection, keys)
-        heads = read_heads(rows, lines, trusted)
+        start = trusted_head(since, trusted) if since is not None else None
+        heads = read_heads(rows, lines, trusted, start)
         heads.problems += wrong
         witnesses = _witnesses(connection, heads, cosigned, trusted)
         walk = _Walk(heads, blob_check)
+        if start is not None:
+            walk.resume(connection, start.size)
         walk.run(connection)
-        problems = [*heads.problems, *locate(walk.found), *walk.problems, *_structure(database, connection)]
+        problems = [*heads.problems, *locate(walk.found), *walk.problems, *_database(connection, start is None)]
     problems += judge_heads(heads, walk.tree.size if walk.is_complete else None, walk.roots)
     root = walk.tree.root()
+    unseen = (f"{span(0, start.size - 1)} {UNSEEN}",) if start is not None and start.size else ()
     return VerifyReport(
         ok=not problems,
         size=walk.tree.size,
         root=root.hex() if root is not None else None,
         checkpoints=len(agreeing(heads, walk.roots)),
         problems=tuple(problems),
-        notes=tuple(heads.notes),
+        notes=(*heads.notes, *unseen),
         witnesses=tuple(witnesses),
+        since=start.size if start is not None else 0,
     )
 
 
@@ -129,11 +141,13 @@ def _witnesses(
         return []
 
 
-def _structure(database: Database, connection: Connection) -> list[Problem]:
-    """What is damaged, and what acts by itself on the ledger's tables: nothing of ours does."""
+def _database(connection: Connection, is_whole: bool) -> list[Problem]:
+    """What acts by itself on the ledger's tables: nothing of ours does; and, by reading the whole database, what is
+    damaged."""
+    is_sqlite = connection.dialect.name == "sqlite"
     try:
-        foreign = [str(row[0]) for row in connection.exec_driver_sql(FOREIGN[database.is_sqlite])]
-        lines = connection.exec_driver_sql("PRAGMA integrity_check(5)") if database.is_sqlite else ()
+        foreign = [str(row[0]) for row in connection.exec_driver_sql(FOREIGN[is_sqlite])]
+        lines = connection.exec_driver_sql("PRAGMA integrity_check(5)") if is_sqlite and is_whole else ()
         found = [str(row[0]) for row in lines]
     except DBAPIError as error:
         foreign, found = [], [str(error.orig)]
@@ -143,9 +157,11 @@ def _structure(database: Database, connection: Connection) -> list[Problem]:
     ]
 
 
-def _parts(connection: Connection) -> Iterator[Sequence[Any]]:
-    """All rows in order, many at once. SQLite's as the driver gives them: another form costs a tenth of the time."""
-    result = connection.execution_options(stream_results=True).exec_driver_sql(ROWS)
+def _parts(connection: Connection, start: int) -> Iterator[Sequence[Any]]:
+    """The rows from `start` on in order, many at once. SQLite's as the driver gives them: another form costs a tenth of
+    the time."""
+    sql = in_dialect(ROWS, connection.dialect.paramstyle)
+    result = connection.execution_options(stream_results=True).exec_driver_sql(sql, (start,))
     if connection.dialect.name != "sqlite":
         yield from result.partitions(ROWS_AT_ONCE)
         return
@@ -162,14 +178,23 @@ class _Walk:
         self.found = Findings()
         self.problems: list[Problem] = []
         self.is_complete = False
+        self.start = LOWEST
         self.roots: dict[int, bytes | None] = {0: self.tree.root()} if 0 in heads.roots else {}
         self._wanted, self._blob_check = set(heads.roots), blob_check
 
+    def resume(self, connection: Connection, size: int) -> None:
+        """Begin after `size` events, whose tree is taken as it is stored; `judge_heads` compares it with their head."""
+        self.tree, fault = stored_tree(connection, size)
+        self.start = size
+        self.roots[self.tree.size] = self.tree.root()
+        if fault is not None:
+            self.problems.append(Problem(where=span(0, size - 1), what=fault, first=0, last=size - 1))
+
     def run(self, connection: Connection) -> None:
-        """Read and check every row, as far as the database can be read."""
+        """Read and check every row, or those from where it began, as far as the database can be read."""
         driver: Any = connection.dialect.loaded_dbapi
         try:
-            for part in _parts(connection):
+            for part in _parts(connection, self.start):
                 for row in part:
                     self._take(*row)
             self.is_complete = True

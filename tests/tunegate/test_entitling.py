@@ -255,3 +255,42 @@ def test_a_bundle_of_what_was_revoked_says_so(told: Any, house: House, tmp_path:
     assert "note" not in prove(house, "bot@1", tmp_path / "before.json")
     revoke(house, "bot@1", "operator", "it does harm")
     assert "bot@1 is revoked now" in prove(house, "bot@1", tmp_path / "after.json")
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [lie_about_the_verdict, lie_about_the_policy, move_a_route_to_what_is_not_released, approve_ones_own_policy],
+)
+def test_a_lie_after_a_head_is_found_by_looking_at_what_came_since(
+    told: Any, told_home: Any, tmp_path: Any, lie: Any
+) -> None:
+    """It is judged by what was recorded before the head: who had which role, what each candidate and route was."""
+    house = again(told.house)
+    kept = tmp_path / "verified"
+    kept.write_text(house.ledger.checkpoint())
+    size = house.ledger.size()
+    report = verify(house, None, since=kept)
+    assert (report["ok"], report["since"], report["stored_files"]) == (True, size, 0)
+    revoke(house, "bot@1", "operator", "it does harm")  # which follows from its release, before the head
+    assert verify(house, None, since=kept)["ok"]
+    assert report["notes"][0].startswith(f"events 0 to {size - 1} were not looked at again")
+    assert "stored files that only earlier events name" in report["notes"][1]
+    expected = lie(house)
+    house.ledger.checkpoint()
+    found = verify(house, None, since=kept)["problems"]
+    assert [problem for problem in found if expected in problem["what"]]
+    assert all(problem["first"] >= size for problem in found)
+
+
+def test_an_earlier_decision_that_was_changed_is_found_where_it_is_followed(
+    told: Any, told_home: Any, tmp_path: Any
+) -> None:
+    house = again(told.house)
+    kept = tmp_path / "verified"
+    kept.write_text(house.ledger.checkpoint())
+    (judged_first, *_) = house.ledger.events("judged")
+    with sqlite3.connect(house.home / "ledger.sqlite") as db:
+        db.execute("UPDATE events SET bytes = replace(bytes, 'PASS', 'FAIL') WHERE seq = ?", (judged_first.seq,))
+    db.close()
+    (problem,) = verify(again(house), None, since=kept)["problems"]
+    assert f"event {judged_first.seq} was changed" in problem["what"]

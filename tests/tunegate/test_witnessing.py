@@ -213,3 +213,19 @@ def test_the_verbs(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "kept: w2" in run(pair.log, "witness", "take", str(answer)).output
     assert "w1 has seen 0 of" in run(pair.log, "witness", "list").output
     assert "witness w2 has seen" in run(pair.log, "ledger", "verify", "--witnessed", str(answer)).output
+
+
+def test_verification_goes_on_after_a_head_that_a_witness_cosigned(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = pair.round()
+    size = pair.log.existing_ledger.size()
+    grow(pair.log)
+    pair.round()
+    monkeypatch.setenv("TUNEGATE_HOME", str(pair.log.home))
+    monkeypatch.setenv("COLUMNS", "200")
+    done = CliRunner().invoke(app, ["ledger", "verify", "--since", str(kept)])
+    assert done.exit_code == 0
+    assert f"verified {size + 3} events, those from event {size} on, root" in " ".join(done.output.split())
+    assert f"note: events 0 to {size - 1} were not looked at again" in done.output
+    assert "witness w1 has seen" in done.output
+    missing = CliRunner().invoke(app, ["ledger", "verify", "--since", str(kept) + "x"])
+    assert isinstance(missing.exception, NotFound)

@@ -15,7 +15,7 @@ from eval.feedback.blind import Shown, shown
 from eval.feedback.entry import BEST_RATING, TEXT_CHARACTERS, WITHDRAWN, Entry
 from eval.feedback.evidence import Sheet, missing, ratings
 from tunegate.console.visit import Page, Visit
-from tunegate.feedback import enter, recorded
+from tunegate.feedback import enter
 from tunegate.rating import open_subjects, sheets
 from tunegate_core.errors import BadInput, NotFound
 
@@ -25,11 +25,10 @@ CANDIDATES_LISTED = 50
 
 def choose(visit: Visit) -> Response:
     """The sheets that wait for ratings, and how far this person is with each."""
-    now = recorded(visit.house).standing()
     rows = []
-    for subject in open_subjects(visit.house)[:CANDIDATES_LISTED]:
+    for subject in open_subjects(visit.desk.projection.now().registry)[:CANDIDATES_LISTED]:
         for sheet in sheets(visit.house, subject):
-            rated = ratings(sheet, now)
+            rated = ratings(sheet, _about(visit, sheet))
             asked = shown(sheet, visit.person.name)
             done = sum(visit.person.name in rated.get(one.item.id, {}) for one in asked)
             rows.append({"subject": subject, "sheet": sheet, "done": done, "asked": len(asked),
@@ -40,11 +39,12 @@ def choose(visit: Visit) -> Response:
 def compare(visit: Visit) -> Response:
     """One prompt with both answers: the one asked for (`at`, from 1), or the next that this person has not rated."""
     sheet = _sheet(visit)
-    asked, said = shown(sheet, visit.person.name), _said(visit, sheet)
+    asked, now = shown(sheet, visit.person.name), _about(visit, sheet)
+    said = _said(visit, sheet, now)
     waiting = [one.index for one in asked if one.item.id not in said]
     given = visit.number("at")
     at = min(given, len(asked)) - 1 if given else (waiting[0] if waiting else None)
-    is_whole = at is None and not missing(sheet, ratings(sheet, recorded(visit.house).standing()))
+    is_whole = at is None and not missing(sheet, ratings(sheet, now))
     return visit.page(
         "annotate_item.html",
         sheet=sheet,
@@ -75,7 +75,7 @@ def rate(visit: Visit) -> Response:
 def undo(visit: Visit) -> Response:
     """Take back this person's last comparison on this sheet: a record that says so; then show it again."""
     sheet = _sheet(visit)
-    said = _said(visit, sheet)
+    said = _said(visit, sheet, _about(visit, sheet))
     if not said:
         raise BadInput("there is nothing to undo")
     last = list(said.values())[-1]
@@ -125,9 +125,14 @@ def _asked(sheet: Sheet, author: str, item: str) -> Shown:
     raise NotFound(f"there is no prompt '{item}' to compare here")
 
 
-def _said(visit: Visit, sheet: Sheet) -> dict[str, Entry]:
+def _about(visit: Visit, sheet: Sheet) -> list[Entry]:
+    """What counts now of all that compares a sheet's two."""
+    return visit.desk.compared.of(sheet.candidate.name, sheet.other.name)
+
+
+def _said(visit: Visit, sheet: Sheet, now: Sequence[Entry]) -> dict[str, Entry]:
     """item -> what this person's comparison of it is now, oldest first."""
-    own = [entry for entry in recorded(visit.house).standing() if entry.author == visit.person.name]
+    own = [entry for entry in now if entry.author == visit.person.name]
     return {entry.item: entry for entry in own if entry.item in ratings(sheet, [entry])}
 
 

@@ -28,6 +28,7 @@ from tunegate.console import (
     runs,
     trends,
 )
+from tunegate.console.compared import Compared
 from tunegate.console.door import failures, route_of
 from tunegate.console.limits import Limits
 from tunegate.console.logins import LONGEST, Logins
@@ -65,7 +66,7 @@ def build_console(house: House, hosts: Sequence[str] = LOCAL_HOSTS, over_tls: bo
 
     Requests to another name are refused, so that a page elsewhere can't make a browser believe that it is this console.
     """
-    desk = Desk(house, Logins(), Projection(house), templates(), provider_of(house))
+    desk = Desk(house, Logins(), Projection(house), Compared(house), templates(), provider_of(house))
     app = Starlette(
         routes=[
             Mount("/static", StaticFiles(directory=HERE / "static"), name="static"),

@@ -36,7 +36,7 @@ def batch(visit: Visit) -> Response:
         raise NotFound(f"event {said[:40]} is no feedback")
     rows = found[0].body["rows"]
     texts = visit.house.rows.get(rows) if rows else []
-    open_now = set(open_subjects(visit.house))
+    open_now = set(open_subjects(visit.desk.projection.now().registry))
     entries = [None if text is None else Entry.parse(text.encode()) for text in texts[first : first + ENTRIES]]
     return visit.page(
         "feedback_batch.html",

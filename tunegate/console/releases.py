@@ -10,6 +10,7 @@ from tunegate import reading
 from tunegate.console import plots
 from tunegate.console.deciding import choice
 from tunegate.console.groups import group_tables
+from tunegate.console.lineage import graph
 from tunegate.console.papers import all_kinds
 from tunegate.console.stories import decisions, story
 from tunegate.console.visit import Page, Visit
@@ -64,20 +65,24 @@ def release(visit: Visit) -> Response:
     entry = visit.desk.projection.now().entry(subject)
     now = standing(house, subject)
     verdict = verdict_of(house, now)
+    place = visit.desk.projection.now().registry.place_of(subject)
+    figures, decided = figure_rows(house, verdict), decisions(house, now)
+    tasks = {row["blob"]: row["task"] for row in figures}
     return visit.page(
         "release.html",
         entry=entry,
         now=now,
         planned=now.planned,
         standing=reading.where(now),
-        place=visit.desk.projection.now().registry.place_of(subject),
+        place=place,
         story=story(house, now),
         verdict=verdict,
         seq={event.kind: event.seq for event in now.events},
         checks=check_rows(verdict),
-        figures=figure_rows(house, verdict),
-        decisions=decisions(house, now),
+        figures=figures,
+        decisions=decided,
         lineage=reading.lineage_of(now),
+        graph=graph(visit, now, tasks, decided, place),
         choice=choice(visit, now),
         groups=group_tables(house, verdict),
         papers=all_kinds(),

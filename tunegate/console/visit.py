@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from governance.roles import Action
+from tunegate.console.compared import Compared
 from tunegate.console.logins import Login, Logins
 from tunegate.console.oidc import Provider
 from tunegate.console.projection import Projection
@@ -40,6 +41,7 @@ class Desk:
     house: House
     logins: Logins
     projection: Projection
+    compared: Compared
     templates: Environment
     provider: Provider | None
 

@@ -22,7 +22,7 @@ def outcome(held: Held) -> list[Fact]:
     """The verdict in one word, and what that word means."""
     if held.verdict is None:
         return []
-    record = held.verdict.digest()
+    record = held.digest(held.verdict)
     facts = [
         held.fact("verdict", held.verdict.outcome, "judged", record),
         held.fact("which means", MEANING[held.verdict.outcome], "judged", record),
@@ -37,7 +37,7 @@ def checks(held: Held) -> list[Table]:
     """Every check with its outcome and reason."""
     if held.verdict is None:
         return []
-    record = held.verdict.digest()
+    record = held.digest(held.verdict)
     rows = tuple(
         held.row((result.check, result.outcome, result.reason), "judged", record) for result in held.verdict.results
     )
@@ -58,7 +58,7 @@ def scores(held: Held) -> list[Table]:
                 _lost(figure.unmeasured, figure.doubtful),
             ),
             "judged",
-            held.verdict.digest(),
+            held.digest(held.verdict),
             _span(figure.interval),
         )
         for figure in held.verdict.figures
@@ -84,7 +84,7 @@ def differences(held: Held) -> list[Table]:
     rows, bounds = [], f"one-sided {100 * CONFIDENCE:g} % bounds"
     for item, pair in lines:
         interval = paired_interval(pair, item.scale, CONFIDENCE)
-        rows.append(held.row(_difference(item, pair, interval), "examined", item.digest(), _span(interval)))
+        rows.append(held.row(_difference(item, pair, interval), "examined", held.digest(item), _span(interval)))
     head = ("task", "metric", "against", "points", bounds, "n", "clusters", "gained", "lost", "McNemar mid-p")
     return [Table(title="Differences", head=head, rows=tuple(rows), axis=_axis([row.span for row in rows]))]
 
@@ -104,7 +104,7 @@ def lost(held: Held) -> list[Table]:
     """What could not be measured, by task, arm and reason, and what was although the answer declined or was cut off."""
     rows = tuple(
         held.row((item.task, arm.arm, sum(n for n, *_ in arm.clusters), sum(arm.unmeasured.values()),
-                  _lost(arm.unmeasured), _lost(arm.doubtful)), "examined", item.digest())
+                  _lost(arm.unmeasured), _lost(arm.doubtful)), "examined", held.digest(item))
         for item in held.evidence
         for arm in item.arms
     )  # fmt: skip
@@ -128,7 +128,9 @@ def power(held: Held) -> list[Table]:
     if held.verdict is None:
         return []
     rows = tuple(
-        held.row((result.check, f"{100 * result.detectable:.1f}", _to_settle(result)), "judged", held.verdict.digest())
+        held.row(
+            (result.check, f"{100 * result.detectable:.1f}", _to_settle(result)), "judged", held.digest(held.verdict)
+        )
         for result in held.verdict.results
         if result.detectable is not None
     )
@@ -140,7 +142,7 @@ def failed(held: Held) -> list[Table]:
     """Checks that did not pass."""
     if held.verdict is None:
         return []
-    record = held.verdict.digest()
+    record = held.digest(held.verdict)
     bad = [result for result in held.verdict.results if result.outcome != "PASS"]
     rows = tuple(held.row((result.check, result.outcome, result.reason), "judged", record) for result in bad)
     return [Table(title="Checks that did not pass", head=("check", "outcome", "reason"), rows=rows)] if rows else []
@@ -149,7 +151,7 @@ def failed(held: Held) -> list[Table]:
 def groups(held: Held) -> list[Table]:
     """Where tasks name groups: the scores of each, what changed for each, and how far groups lie apart."""
     found = fairness_of(held.evidence)
-    records = {item.task: item.digest() for item in held.evidence}
+    records = {item.task: held.digest(item) for item in held.evidence}
     own = [
         held.row(
             (told["task"], told["column"], row["group"], row["n"], arm, *_shown(figure)), "examined",
@@ -201,7 +203,7 @@ def preferences(held: Held) -> list[Table]:
         interval = arm_interval(ours, item.scale, CONFIDENCE)
         people = "-" if item.people is None else item.people
         cells = (item.task, other, *_interval(interval), people, _lost(ours.unmeasured))
-        rows.append(held.row(cells, "examined", item.digest(), _span(interval)))
+        rows.append(held.row(cells, "examined", held.digest(item), _span(interval)))
     head = (
         "task",
         "against",
@@ -219,7 +221,7 @@ def preferences(held: Held) -> list[Table]:
 def overlap(held: Held) -> list[Table]:
     """Evaluation items that stand in the training rows, where these could be looked through."""
     rows = tuple(
-        held.row((item.task, seen.items, seen.exact, seen.within, seen.near, seen.rows), "examined", item.digest())
+        held.row((item.task, seen.items, seen.exact, seen.within, seen.near, seen.rows), "examined", held.digest(item))
         for item in held.evidence
         if (seen := item.overlap) is not None
     )
@@ -235,7 +237,7 @@ def robustness(held: Held) -> list[Table]:
             lost = paired_interval(found.paired(), item.scale, CONFIDENCE)
             same = arm_interval(found.consistent(), "binary", CONFIDENCE)
             cells = [item.task, found.against, found.arm, *_interval(same)[:2], *_interval(lost, "+")]
-            rows.append(held.row([*cells, str(found.unmeasured)], "examined", item.digest(), _span(lost)))
+            rows.append(held.row([*cells, str(found.unmeasured)], "examined", held.digest(item), _span(lost)))
     head = ("task", "against", "arm", "same answer, %", bounds, "points", bounds, "n", "clusters", "not measured")
     title = "The same questions in another form"
     return [Table(title=title, head=head, rows=tuple(rows), axis=_axis([row.span for row in rows]))] if rows else []

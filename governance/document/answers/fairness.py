@@ -10,7 +10,7 @@ def checks(held: Held) -> list[Table]:
     """What each check by group found for each of its groups, in points."""
     if held.verdict is None:
         return []
-    record = held.verdict.digest()
+    record = held.digest(held.verdict)
     rows = tuple(
         held.row(
             (result.check, f"{found.column}: {found.group}", found.outcome, *_bounds(found.interval)), "judged", record
@@ -24,7 +24,7 @@ def checks(held: Held) -> list[Table]:
 
 def unsure(held: Held) -> list[Table]:
     """Groups of which these items tell little, and what of each was lost."""
-    records = {item.task: item.digest() for item in held.evidence}
+    records = {item.task: held.digest(item) for item in held.evidence}
     rows = tuple(
         held.row(
             (told["task"], told["column"], row["group"], row["n"], row["clusters"],

@@ -10,8 +10,9 @@ import pytest
 from eval.feedback.blind import shown
 from eval.feedback.entry import Entry
 from tests.tunegate.console.conftest import Browser
-from tests.tunegate.rated import tell
-from tunegate.feedback import recorded
+from tests.tunegate.rated import said, tell
+from tunegate.console.compared import Compared
+from tunegate.feedback import enter, record, recorded
 from tunegate.house import House
 from tunegate.rating import sheets
 from tunegate.recording import standing
@@ -152,3 +153,51 @@ def test_only_annotators_annotate(waiting: House, visitor: Callable[..., Browser
 def test_the_list_says_what_waits(waiting: House, visitor: Callable[..., Browser]) -> None:
     page = visitor("reviewer").get("/annotate").text
     assert "liked@1" in page and "Begin" in page and "0 of 12" in page and "12 of 12" in page
+
+
+def test_a_page_reads_what_is_about_its_two_and_nothing_else(
+    waiting: House, visitor: Callable[..., Browser], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much is said of others: a console reads each batch once, to learn whom it is about."""
+    others = [said(n, True, a="old@1") for n in range(3)]
+    for entry in others:
+        enter(waiting, entry)
+    record(waiting, [said(n, True, author="kim") for n in range(2)], "file")
+    browser = visitor("reviewer")
+    assert rate(browser, "first").status_code == 200
+    browser.get("/annotate")
+    read: list[str] = []
+    get = type(waiting.rows).get
+    monkeypatch.setattr(type(waiting.rows), "get", lambda rows, named: read.append(named) or get(rows, named))  # type: ignore[func-returns-value]
+
+    def batches() -> list[str]:
+        """What was read since, less the rows that hold the names of people."""
+        known = [event.body["rows"] for event in waiting.existing_ledger.events("feedback")]
+        found = [rows for rows in read if rows in known]
+        read.clear()
+        return found
+
+    ours = [event.body["rows"] for event in waiting.existing_ledger.events("feedback")][len(others) :]
+    for path in ("/annotate", HERE):
+        assert browser.get(path).status_code == 200
+        assert batches() == ours
+    enter(waiting, said(5, True, a="old@1"))
+    assert browser.get(HERE).status_code == 200
+    assert len(batches()) == len(ours) + 1  # the new one once
+    assert "1 of 12 rated by you" in browser.get(HERE).text
+    assert batches() == ours
+
+
+def test_an_older_ledger_in_its_place_is_read_anew(waiting: House) -> None:
+    pair = ("liked@1", "base")
+    compared = Compared(waiting)
+    record(waiting, [said(1, True), said(2, False)], "file")
+    assert (
+        [entry.item for entry in compared.of(*pair)]
+        == ["p1", "p2"]
+        == [entry.item for entry in compared.of(*reversed(pair))]
+    )
+    record(waiting, [said(1, True, value="withdrawn")], "file")
+    assert [entry.item for entry in compared.of(*pair)] == ["p2"]
+    compared._size = 10**9
+    assert compared.of(*pair) == [entry for entry in recorded(waiting).standing() if entry.item == "p2"]
