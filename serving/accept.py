@@ -16,7 +16,8 @@ def accept(
 ) -> Call:
     """The call, with its reservation held until `Desk.closing` settles it. Raises Refusal, and then nothing is held."""
     unit = request.user or session or key.owner
-    decision = decide(desk.view(), key, request.model, unit, desk.live.held)
+    view = desk.view()
+    decision = decide(view, key, request.model, unit, desk.live.held)
     cost = desk.settings.rates.micros(decision.alias, request.most_prompt, request.most_output)
     now = time.monotonic()
     account = desk.account(key)
@@ -32,5 +33,6 @@ def accept(
         request_id=request_id,
         started=started,
     )
-    call.reading.keeps_text = desk.settings.keeps_text
+    call.is_judged = desk.judging is not None and desk.judging.wants(view, call)
+    call.reading.keeps_text = desk.settings.keeps_text or call.is_judged
     return call

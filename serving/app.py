@@ -13,6 +13,7 @@ from serving.batch.worker import Batches
 from serving.desk import Desk
 from serving.gateway import Gateway
 from serving.inflight import InFlight
+from serving.judging import Judging
 from serving.live import Live
 from serving.metrics import Metrics
 from serving.pseudonyms import Pseudonyms
@@ -47,18 +48,20 @@ def build_gateway(settings: GatewaySettings) -> Starlette:
     """The gateway as an ASGI app; `app.state.desk` holds its parts. Raises StoreFault without records."""
     tables = Tables(settings.records)
     records = Records(tables)
+    judge = settings.judge
     desk = Desk(
         settings=settings,
         live=Live(settings.snapshot, settings.public_raw),
         accounts=Accounts(records.spent()),
         replicas=Replicas(settings.exchange),
         upstream=Upstream(),
-        inflight=InFlight(settings.most_in_flight),
+        inflight=InFlight(settings.most_in_flight, settings.most_bytes),
         pseudonyms=Pseudonyms(settings.pseudonyms),
         records=records,
         metrics=Metrics(),
         telemetry=Telemetry(settings.telemetry, tables) if settings.telemetry is not None else None,
         alerts=Alerts(settings.webhook) if settings.webhook is not None else None,
+        judging=Judging(judge, records, settings.redact) if judge is not None else None,
     )
     shadows = Shadows(desk)
     batches = Batches(desk, tables, settings.records.parent / "files")
@@ -76,9 +79,9 @@ def build_gateway(settings: GatewaySettings) -> Starlette:
         await desk.upstream.open()
         records.start()
         sealer.start()
-        for teller in (desk.telemetry, desk.alerts):
-            if teller is not None:
-                teller.start()
+        beside = [part for part in (desk.judging, desk.telemetry, desk.alerts) if part is not None]
+        for part in beside:
+            part.start()
         watches: list[Callable[[], Awaitable[None]]] = [
             desk.live.watch,
             lambda: desk.replicas.watch(lambda: desk.live.data),
@@ -96,6 +99,8 @@ def build_gateway(settings: GatewaySettings) -> Starlette:
             await asyncio.gather(*tasks, return_exceptions=True)
             await shadows.close()
             await desk.upstream.close()
+            if desk.judging is not None:
+                await asyncio.to_thread(desk.judging.close)
             await asyncio.to_thread(records.close)
             await asyncio.to_thread(sealer.close)
             for teller in (desk.telemetry, desk.alerts):

@@ -17,6 +17,7 @@ class Status:
     """What a replica says of itself: where its engine answers, and which names it answered a probe for.
 
     `epoch` is that of the snapshot it has taken; `refused` names versions it would not load, each with the reason.
+    `is_there`: it answers; one of a fixed list is told of also when it does not.
     """
 
     replica: str
@@ -25,6 +26,7 @@ class Status:
     epoch: int
     ready: frozenset[str]
     refused: dict[str, str] = field(default_factory=dict)
+    is_there: bool = True
 
 
 class Board:

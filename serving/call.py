@@ -1,6 +1,7 @@
 """One request on its way: who asked, what was decided, what was seen of the answer, and what it used."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,7 +39,9 @@ class Call:
     request_id: str
     started: float
     at: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
+    hold: Callable[[int], None] = field(default=lambda size: None, repr=False)  # takes bytes while it is answered
     reading: Reading = field(default_factory=Reading)
+    is_judged: bool = False  # its answer was drawn for the judge
     status: int = 0
     code: str | None = None
     asked: float | None = None  # when the engine was asked

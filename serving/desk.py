@@ -12,12 +12,13 @@ from serving.call import Call
 from serving.decide import decide
 from serving.errors import Refusal, unavailable
 from serving.inflight import InFlight
+from serving.judging import Judging
 from serving.keys import authenticate
 from serving.live import Live
 from serving.metrics import Metrics
 from serving.pseudonyms import Pseudonyms
 from serving.quota import Account, Accounts, Amount
-from serving.records import Records, keep
+from serving.records import Records, Text
 from serving.replicas import Replicas
 from serving.settings import GatewaySettings
 from serving.telemetry import Telemetry
@@ -41,6 +42,7 @@ class Desk:
     metrics: Metrics
     telemetry: Telemetry | None
     alerts: Alerts | None
+    judging: Judging | None
 
     def view(self) -> View:
         """What to decide by. Raises Refusal (503) without a snapshot, or with one that is too old to be used."""
@@ -85,12 +87,13 @@ class Desk:
         used = Amount(call.used.prompt + call.used.output, call.used.micros)
         call.account.settle(call.reservation, used, time.monotonic())
         row, text = call.row(self.pseudonyms.of(call.decision.alias, call.unit)), None
-        if call.reading.keeps_text:
+        if self.settings.keeps_text:
             prompt = orjson.dumps(call.request.body[call.endpoint.prompt]).decode()
             said = {"prompt": prompt, "answer": "".join(call.reading.text)}
-            text = keep(call.at, said, self.settings.redact)
-            row["text"] = text.hash
+            text = Text(call.at, said, self.settings.redact)
         self.records.put(row, text)
+        if call.is_judged and self.judging is not None:
+            self.judging.put(call)
         if self.telemetry is not None:
             asked = {name: call.request.body[name] for name in PARAMETERS if name in call.request.body}
             self.telemetry.put(Told(row, asked, text))

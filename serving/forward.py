@@ -22,6 +22,7 @@ from serving.outlet import Sink
 from serving.replicas import TURN_SECONDS
 from serving.sse import DONE, Events, event
 from serving.upstream import Answer, UpstreamLost
+from serving.weight import TEXT, weight
 from tunegate_core.errors import IntegrityError
 
 ATTEMPTS = 3
@@ -65,10 +66,10 @@ async def _ask(desk: Desk, call: Call, sink: Sink, engine: Status, request_id: s
     with desk.replicas.using(engine):
         async with desk.upstream.post(engine, call.endpoint.path, body, request_id) as answer:
             if answer.status == 404:
-                _refuse_where_nobody_answers(call, await answer.read())
+                _refuse_where_nobody_answers(call, await answer.read(call.hold))
                 return False
             if answer.status != 200:
-                raise _refusal(answer.status, await answer.read())
+                raise _refusal(answer.status, await answer.read(call.hold))
             await (_stream if call.request.is_stream else _whole)(call, answer, sink)
             return True
 
@@ -118,8 +119,9 @@ def _understood() -> Iterator[None]:
 
 
 async def _whole(call: Call, answer: Answer, sink: Sink) -> None:
-    data = await answer.read()
+    data = await answer.read(call.hold)
     call.heard = time.perf_counter()
+    call.hold(weight(data))
     with _understood():
         body: dict[str, Any] = orjson.loads(data)
         take = call.reading.take_response if call.endpoint.events == "typed" else call.reading.take_chunk
@@ -138,6 +140,8 @@ async def _stream(call: Call, answer: Answer, sink: Sink) -> None:
         call.heard = call.heard or now
         with _understood():
             said = b"".join([turn(call, data, now) for _, data in events.feed(piece)])
+        if call.reading.keeps_text:
+            call.hold(TEXT * len(piece))
         if said:
             await sink.more(call, said)
     if not call.reading.is_complete:

@@ -15,7 +15,7 @@ from serving.desk import Desk
 from serving.endpoints import ENDPOINTS
 from serving.errors import Refusal, model_not_found
 from serving.feedback import parse_feedback
-from serving.inference import Inference, read_body
+from serving.inference import Inference, read_small
 from serving.keys import authorization, require
 from serving.metrics import CONTENT_TYPE
 from serving.records import keep
@@ -64,10 +64,9 @@ class Gateway:
         require(key, "feedback")
         settings, records = self._desk.settings, self._desk.records
         self._desk.account(key).admit(time.monotonic())
-        raw = await read_body(dict(request.scope["headers"]), request.receive, settings.caps.body_bytes, 15.0)
-        said = parse_feedback(raw)
+        said = parse_feedback(await read_small(self._desk, request))
         at = time.time_ns() // 1_000_000
-        text = keep(at, said.texts, settings.redact) if said.texts else None
+        text = await asyncio.to_thread(keep, at, said.texts, settings.redact) if said.texts else None
         marks = {"thumb": said.thumb, "rating": said.rating, "score": said.score}
         row = {"request": said.response_id, "at": at, "key_id": key.key_id, **marks}
         try:
@@ -96,15 +95,20 @@ class Gateway:
         desk = self._desk
         values = {
             "tunegate_in_flight": len(desk.inflight),
-            "tunegate_engines": len(desk.replicas.known),
+            "tunegate_in_flight_bytes": desk.inflight.held,
+            "tunegate_engines": sum(engine.is_there for engine in desk.replicas.known),
             "tunegate_snapshot_epoch": desk.live.view.epoch if desk.live.view else 0,
             "tunegate_snapshot_age_seconds": desk.live.age(),
             "tunegate_snapshots_not_taken": desk.live.refused,
             "tunegate_records_pending": desk.records.pending,
             "tunegate_records_lost": desk.records.lost,
+            "tunegate_texts_lost": desk.records.texts_lost,
             "tunegate_record_faults": desk.records.faults,
             "tunegate_spans_lost": desk.telemetry.lost if desk.telemetry is not None else 0,
             "tunegate_canaries_held": len(desk.live.held),
+            "tunegate_judge_scores": desk.judging.scored if desk.judging is not None else 0,
+            "tunegate_judge_pending": desk.judging.pending if desk.judging is not None else 0,
+            "tunegate_judge_lost": desk.judging.lost if desk.judging is not None else 0,
             "tunegate_alerts_pending": desk.alerts.pending if desk.alerts is not None else 0,
             "tunegate_alerts_lost": desk.alerts.lost if desk.alerts is not None else 0,
         }
@@ -119,9 +123,15 @@ class Gateway:
             return ["the snapshot is too old"]
         if not desk.replicas.known:
             return ["no engine"]
-        wanted = desk.live.view.wanted()
-        lacks = [len(wanted - engine.ready) for engine in desk.replicas.known]
-        return [f"an engine lacks {lack} of the {len(wanted)} routed versions" for lack in lacks if lack]
+        wanted, engines = desk.live.view.wanted(), desk.replicas.known
+        said = []
+        for number, engine in enumerate(engines, start=1):
+            lack = len(wanted - engine.ready)
+            if not engine.is_there:
+                said.append(f"engine {number} of {len(engines)} does not answer")
+            elif lack:
+                said.append(f"engine {number} of {len(engines)} lacks {lack} of the {len(wanted)} routed versions")
+        return said
 
 
 def callable_by(key: Key, view: View) -> list[str]:

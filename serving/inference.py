@@ -10,17 +10,20 @@ import time
 from collections.abc import Iterable, MutableMapping
 from typing import Any
 
+from starlette.requests import Request
+
 from serving.accept import accept
 from serving.call import Call
 from serving.desk import Desk
 from serving.endpoints import Endpoint
 from serving.errors import Refusal, bad_request, failed, place, too_large
 from serving.forward import forward_in_time
-from serving.inflight import Receive, watch_for_leaving
+from serving.inflight import Hold, Receive, watch_for_leaving
 from serving.keys import authorization, require
 from serving.outlet import Outlet, Send
 from serving.sanitise import sanitise
 from serving.shadow import Shadows
+from serving.weight import weight
 
 log = logging.getLogger(__name__)
 
@@ -49,9 +52,9 @@ class Inference:
         self, headers: Iterable[tuple[bytes, bytes]], receive: Receive, outlet: Outlet, request_id: str, started: float
     ) -> None:
         desk = self._desk
-        with desk.inflight.place():
+        with desk.inflight.place() as hold:
             try:
-                call = await self._admit(list(headers), receive, request_id, started)
+                call = await self._admit(list(headers), receive, hold, request_id, started)
             except Refusal as refusal:
                 desk.metrics.refused.labels(refusal.code).inc()
                 raise
@@ -67,18 +70,32 @@ class Inference:
             finally:
                 leaving.cancel()
 
-    async def _admit(self, sent: list[tuple[bytes, bytes]], receive: Receive, request_id: str, started: float) -> Call:
+    async def _admit(
+        self, sent: list[tuple[bytes, bytes]], receive: Receive, hold: Hold, request_id: str, started: float
+    ) -> Call:
         """Everything that is decided before an engine is asked. Raises Refusal."""
         desk, caps, headers = self._desk, self._desk.settings.caps, dict(sent)
         _, key = desk.caller(authorization(sent))
         require(key, "infer")
         desk.account(key).admit(time.monotonic())
-        raw = await read_body(headers, receive, caps.body_bytes, desk.settings.body_seconds)
+        raw = await read_body(headers, receive, hold, caps.body_bytes, desk.settings.body_seconds)
+        hold(weight(raw))
         session = headers.get(b"x-session-id", b"")[:SESSION_CHARACTERS].decode("latin-1")
-        return accept(desk, self._endpoint, key, sanitise(self._endpoint, raw, caps), session, request_id, started)
+        call = accept(desk, self._endpoint, key, sanitise(self._endpoint, raw, caps), session, request_id, started)
+        call.hold = hold
+        return call
 
 
-async def read_body(headers: dict[bytes, bytes], receive: Receive, most: int, seconds: float) -> bytes:
+async def read_small(desk: Desk, request: Request) -> bytes:
+    """The whole body of a request that no model answers; it counts as memory in flight while it comes."""
+    with desk.inflight.holding() as hold:
+        headers, most = dict(request.scope["headers"]), desk.settings.caps.body_bytes
+        raw = await read_body(headers, request.receive, hold, most, desk.settings.body_seconds)
+        hold(weight(raw))
+    return raw
+
+
+async def read_body(headers: dict[bytes, bytes], receive: Receive, hold: Hold, most: int, seconds: float) -> bytes:
     """The whole body. Raises Refusal for one that is too long, compressed, too slow, or broken off."""
     if headers.get(b"content-encoding", b"identity") != b"identity":
         raise Refusal(415, "unsupported_encoding", "Send the body without a content encoding.")
@@ -87,18 +104,20 @@ async def read_body(headers: dict[bytes, bytes], receive: Receive, most: int, se
         raise too_large(most)
     try:
         async with asyncio.timeout(seconds):
-            return await _read_pieces(receive, most)
+            return await _read_pieces(receive, hold, most)
     except TimeoutError:
         raise Refusal(408, "too_slow", f"The body did not come within {seconds:g} seconds.") from None
 
 
-async def _read_pieces(receive: Receive, most: int) -> bytes:
+async def _read_pieces(receive: Receive, hold: Hold, most: int) -> bytes:
     data, has_more = bytearray(), True
     while has_more:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise bad_request("The body broke off.", code="invalid_json")
-        data += message.get("body", b"")
+        piece = message.get("body", b"")
+        hold(2 * len(piece))  # here, and once more when all is there
+        data += piece
         has_more = message.get("more_body", False)
         if len(data) > most:
             raise too_large(most)

@@ -1,4 +1,6 @@
-"""Requests that are being answered: at most so many, and each can be cut when its version may not answer any more."""
+"""Requests that are being answered: at most so many, holding at most so much memory together, and each can be cut when
+its version may not answer any more.
+"""
 
 import asyncio
 import time
@@ -13,8 +15,10 @@ from serving.outlet import Outlet
 from serving.view import View
 
 SWEEP_SECONDS = 1.0
+PLACE_BYTES = 262_144  # of one request's task, connections and buffers, to its caller and to its engine
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Hold = Callable[[int], None]
 
 
 @dataclass(eq=False)
@@ -34,10 +38,11 @@ class Cuttable:
 
 
 class InFlight:
-    """Counts and cuts."""
+    """Counts and cuts. `held`: bytes, as they were weighed; at most `most_bytes`."""
 
-    def __init__(self, most: int):
-        self._most, self._places = most, 0
+    def __init__(self, most: int, most_bytes: int):
+        self.held = 0
+        self._most, self._most_bytes, self._places = most, most_bytes, 0
         self._running: set[Cuttable] = set()
 
     def __len__(self) -> int:
@@ -45,19 +50,38 @@ class InFlight:
 
     @property
     def is_busy(self) -> bool:
-        """Whether half of the places are taken: no time for what nobody waits for."""
-        return self._places * 2 > self._most
+        """Whether half of the places or of the memory is taken: no time for what nobody waits for."""
+        return self._places * 2 > self._most or self.held * 2 > self._most_bytes
 
     @contextmanager
-    def place(self) -> Iterator[None]:
-        """A place for one request. Raises Refusal (503) when all are taken."""
+    def holding(self) -> Iterator[Hold]:
+        """A function that takes so many more bytes, until the block ends; it raises Refusal (503) when there are none."""
+        mine = 0
+
+        def hold(size: int) -> None:
+            nonlocal mine
+            if self.held + size > self._most_bytes:
+                raise unavailable("overloaded", "Too much is being answered at once; try again in a moment.")
+            mine += size
+            self.held += size
+
+        try:
+            yield hold
+        finally:
+            self.held -= mine
+
+    @contextmanager
+    def place(self) -> Iterator[Hold]:
+        """A place for one request, and its memory. Raises Refusal (503) when all are taken."""
         if self._places >= self._most:
             raise unavailable("overloaded", "Too many requests at once; try again in a moment.")
-        self._places += 1
-        try:
-            yield
-        finally:
-            self._places -= 1
+        with self.holding() as hold:
+            hold(PLACE_BYTES)
+            self._places += 1
+            try:
+                yield hold
+            finally:
+                self._places -= 1
 
     @contextmanager
     def cuttable(self, call: Call, outlet: Outlet | None = None) -> Iterator[Cuttable]:

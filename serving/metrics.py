@@ -21,15 +21,20 @@ ADDED = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 1)
 
 GAUGES = {
     "tunegate_in_flight": "Requests being answered",
+    "tunegate_in_flight_bytes": "Memory that they hold, as it is weighed",
     "tunegate_engines": "Engines known",
     "tunegate_snapshot_epoch": "Epoch of the snapshot in force",
     "tunegate_snapshot_age_seconds": "Since the snapshot was last confirmed",
     "tunegate_snapshots_not_taken": "Snapshots that did not verify",
     "tunegate_records_pending": "Request records that wait for the disk",
     "tunegate_records_lost": "Request records that were lost because the disk was away for too long",
+    "tunegate_texts_lost": "Texts that were to be kept and are not, because too much waited or nothing redacted them",
     "tunegate_spans_lost": "Spans that were dropped before they could be sent",
     "tunegate_record_faults": "Times that request records could not be written",
     "tunegate_canaries_held": "Canaries found worse that get nobody, and that the ledger has not taken back yet",
+    "tunegate_judge_scores": "Answers that the judge has scored",
+    "tunegate_judge_pending": "Answers that wait for the judge",
+    "tunegate_judge_lost": "Answers drawn for the judge that have no score: too many, too long, or it did not tell",
     "tunegate_alerts_pending": "Alerts that the webhook has not taken yet",
     "tunegate_alerts_lost": "Alerts that the webhook never took",
 }

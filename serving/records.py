@@ -4,14 +4,18 @@ No request waits for a disk. When the disk is full or the file is away, rows wai
 written when it is back; what is beyond the bound is lost, and counted (`lost`). A killed process loses what it had not
 written for a quarter of a second.
 
-Prompts and answers are kept only where the policy says so, redacted before they are queued, each under a salted hash.
+Prompts and answers are kept only where the policy says so, each under a salted hash. They are redacted beside the
+answering too, before anything is written. Those that wait are bounded by their bytes; beyond the bound a row is kept
+without its text, and counted (`texts_lost`).
 """
 
 import logging
 import secrets
+import sys
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +23,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from serving.quota import Amount
+from serving.redaction import Redact
 from serving.tables import Tables, feedback, requests, spent, texts
 from tunegate_core.canonical import canonical_json
 from tunegate_core.errors import NotFound, StoreFault
@@ -28,10 +33,10 @@ WRITE_SECONDS = 0.25
 RETRY_SECONDS = 1.0
 MOST_PENDING = 20_000
 MOST_AT_ONCE = 2_000
+MOST_TEXT_BYTES = 67_108_864
+CLOSE_SECONDS = 5.0  # after which a text that is not redacted yet is left out
 
 log = logging.getLogger(__name__)
-
-Redact = Callable[[str], str]
 
 
 @dataclass(frozen=True)
@@ -49,18 +54,43 @@ def keep(at: int, said: Mapping[str, str], redact: Redact) -> Kept:
     return Kept(leaf_hash(body).hex(), at, body)
 
 
+class Text:
+    """What was said in a request, to be kept: redacted once, by the thread that needs it first."""
+
+    def __init__(self, at: int, said: Mapping[str, str], redact: Redact):
+        self.bytes = sum(map(sys.getsizeof, said.values()))
+        self._at, self._said, self._redact = at, said, redact
+        self._kept: Kept | None = None
+        self._lock = threading.Lock()
+
+    def kept(self) -> Kept | None:
+        """The text as it is kept; None, and nothing is kept, when it could not be redacted."""
+        with self._lock:
+            if self._kept is None and self._said:
+                try:
+                    self._kept = keep(self._at, self._said, self._redact)
+                except Exception as error:  # whatever the way of redaction raises; its words may hold what was said
+                    log.error("a text could not be redacted and is not kept: %s", type(error).__name__)
+                self._said = {}
+            return self._kept
+
+
 class Records:
-    """The queue and its thread. `put` never blocks and never fails."""
+    """The queue and its thread. `put` and `score` never block and never fail."""
 
     def __init__(self, tables: Tables, most_pending: int = MOST_PENDING):
         self.lost = 0
+        self.texts_lost = 0
         self.faults = 0
         self._tables = tables
-        self._pending: deque[tuple[dict[str, Any], Kept | None]] = deque()
+        self._pending: deque[tuple[dict[str, Any], Text | None]] = deque()
+        self._scores: deque[dict[str, Any]] = deque()
+        self._taken = self._written = 0  # bytes of texts, each counted by one thread
         self._most = most_pending
         self._wake = threading.Event()
         self._is_closing = False
-        self._writing: list[tuple[dict[str, Any], Kept | None]] = []
+        self._closed = float("inf")  # when the end was asked for
+        self._writing: list[tuple[dict[str, Any], Text | None]] = []
         self._thread = threading.Thread(target=self._write_for_ever, name="request-records", daemon=True)
 
     @property
@@ -72,16 +102,24 @@ class Records:
         """Begin to write."""
         self._thread.start()
 
-    def put(self, row: dict[str, Any], text: Kept | None = None) -> None:
-        """Note a request: the columns of `requests`, without its number."""
+    def put(self, row: dict[str, Any], text: Text | None = None) -> None:
+        """Note a request: the columns of `requests`, without its number and its text's hash."""
         if len(self._pending) >= self._most:
-            self._pending.popleft()
+            _, oldest = self._pending.popleft()
+            self._taken -= oldest.bytes if oldest is not None else 0
             self.lost += 1
+        if text is not None and self._taken - self._written + text.bytes > MOST_TEXT_BYTES:
+            text, self.texts_lost = None, self.texts_lost + 1
+        self._taken += text.bytes if text is not None else 0
         self._pending.append((row, text))
+
+    def score(self, row: dict[str, Any]) -> None:
+        """Note a score of a request that was put before: the columns of `feedback`."""
+        self._scores.append(row)
 
     def close(self) -> None:
         """Write what waits, and end."""
-        self._is_closing = True
+        self._closed, self._is_closing = time.monotonic(), True
         self._wake.set()
         self._thread.join(timeout=10)
 
@@ -112,27 +150,40 @@ class Records:
     def _write_for_ever(self) -> None:
         while not self._is_closing:
             self._wake.wait(WRITE_SECONDS)
-            while self.pending and self._write():
+            while (self.pending or self._scores) and self._write():
                 pass
-            if self.pending:
+            if self.pending or self._scores:
                 self._wake.wait(RETRY_SECONDS)
 
     def _write(self) -> bool:
         """One transaction; what could not be written is tried again first."""
         while self._pending and len(self._writing) < MOST_AT_ONCE:
             self._writing.append(self._pending.popleft())
+        scores = [] if self._pending else list(self._scores)  # never before the requests that they are about
         try:
-            self._insert(self._writing)
+            self._insert(self._writing, scores)
         except StoreFault as error:
             self.faults += 1
             log.error("request records wait: %s", type(error.__cause__).__name__)
             return False
+        self._written += sum(text.bytes for _, text in self._writing if text is not None)
         self._writing = []
+        for _ in scores:
+            self._scores.popleft()
         return True
 
-    def _insert(self, batch: list[tuple[dict[str, Any], Kept | None]]) -> None:
+    def _kept(self, text: Text | None) -> Kept | None:
+        """A slow way of redaction does not keep rows from being written at the end."""
+        if text is None or time.monotonic() <= self._closed + CLOSE_SECONDS:
+            return text and text.kept()
+        self.texts_lost += 1
+        return None
+
+    def _insert(self, batch: list[tuple[dict[str, Any], Text | None]], scores: list[dict[str, Any]]) -> None:
+        kept = [self._kept(text) for _, text in batch]
+        rows = [row | {"text": text and text.hash} for (row, _), text in zip(batch, kept, strict=True)]
         used: dict[str, Amount] = {}
-        for row, _ in batch:
+        for row in rows:
             before = used.get(row["key_id"], Amount())
             tokens = before.tokens + row["prompt_tokens"] + row["output_tokens"]
             used[row["key_id"]] = Amount(tokens, before.micros + row["micros"])
@@ -140,8 +191,10 @@ class Records:
         statement = upsert(spent)
         more = {name: spent.c[name] + statement.excluded[name] for name in ("tokens", "micros")}
         with self._tables.writing() as connection:
-            connection.execute(upsert(requests).on_conflict_do_nothing(), [row for row, _ in batch])
-            connection.execute(statement.on_conflict_do_update(index_elements=["key_id"], set_=more), added)
-            kept = [vars(text) for _, text in batch if text is not None]
-            if kept:
-                connection.execute(insert(texts), kept)
+            if rows:
+                connection.execute(upsert(requests).on_conflict_do_nothing(), rows)
+                connection.execute(statement.on_conflict_do_update(index_elements=["key_id"], set_=more), added)
+            if any(kept):
+                connection.execute(insert(texts), [vars(text) for text in kept if text is not None])
+            if scores:
+                connection.execute(insert(feedback), scores)

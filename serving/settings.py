@@ -1,11 +1,13 @@
 """Everything a gateway is given when it is built. The roof fills it; nothing here reads a file or a variable."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from serving.canary.stage import Steering
 from serving.rates import RateCard
-from serving.records import Redact
+from serving.redaction import Redact
 from serving.replicas import Exchange
 from serving.sanitise import Caps
 from serving.sealing import Retention
@@ -20,6 +22,20 @@ class ShadowBudget:
 
     tokens_per_minute: int = 20_000
     at_once: int = 2
+
+
+Judge = Callable[[str, str], float | None]  # question and answer; a score from 0 to 1, None where there is none
+
+
+@dataclass(frozen=True)
+class JudgeSettings:
+    """How answers are judged. `open` gives each of `parallel` threads its judge; `share`, of 1, is of the arm that has
+    fewer answers."""
+
+    open: Callable[[], AbstractContextManager[Judge]]
+    share: float = 0.1
+    per_minute: int = 30
+    parallel: int = 2
 
 
 @dataclass(frozen=True)
@@ -56,9 +72,11 @@ class GatewaySettings:
     redact: Redact = redact
     telemetry: TelemetrySettings | None = None
     canary: CanarySettings | None = None
+    judge: JudgeSettings | None = None
     webhook: str | None = None  # who is told of canaries that fail or wait
     is_vllm: bool = True
     most_in_flight: int = 256
+    most_bytes: int = 1_073_741_824  # that requests in flight may hold together
     body_seconds: float = 15.0  # to read a request
     load_seconds: float = 30.0  # to wait for an engine that is loading a version
     stall_seconds: float = 30.0  # for which a caller may not take what it is sent

@@ -1,7 +1,8 @@
 """Engines that somebody else started: any OpenAI-compatible servers, known by their URLs.
 
 They say which models they have; a routed version counts as ready once it has answered a probe there. The versions must
-have been loaded under the names that `tunegate_core.snapshot.engine_name` gives.
+have been loaded under the names that `tunegate_core.snapshot.engine_name` gives. One that does not answer is told of
+too, so that a gateway which lacks it does not call itself ready.
 """
 
 import time
@@ -28,11 +29,11 @@ class StaticUpstreams:
         self._seen, self._looked = b"", float("-inf")
 
     def exchange(self, snapshot: bytes) -> Sequence[Status]:
-        """The servers that answer, with the routed versions that answered a probe on each."""
+        """Every server, in the order given, with the routed versions that answered a probe there."""
         if snapshot == self._seen and self._clock() - self._looked < LOOK_SECONDS:
             return self._known
         wanted, epoch = self._wanted(snapshot)
-        self._known = [status for url in self._urls if (status := self._look(url, wanted, epoch)) is not None]
+        self._known = [self._look(url, wanted, epoch) for url in self._urls]
         self._seen, self._looked = snapshot, self._clock()
         return self._known
 
@@ -43,7 +44,7 @@ class StaticUpstreams:
             return frozenset(), 0
         return view.wanted(), view.epoch
 
-    def _look(self, url: str, wanted: frozenset[str], epoch: int) -> Status | None:
+    def _look(self, url: str, wanted: frozenset[str], epoch: int) -> Status:
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         answered = self._answered[url]
         try:
@@ -53,7 +54,7 @@ class StaticUpstreams:
                 answered |= {name for name in wanted & listed - answered if _answers(client, name)}
         except (httpx.HTTPError, ValueError, KeyError, TypeError):
             answered.clear()
-            return None
+            return Status(url, url, self._key, epoch, frozenset(), is_there=False)
         return Status(url, url, self._key, epoch, frozenset(answered))
 
 

@@ -10,12 +10,14 @@ A span's trace id is the request's id. It holds what a caller said only where th
 import logging
 import threading
 from collections import deque
+from dataclasses import replace
 
 from serving.tables import Tables
 from serving.told import TelemetrySettings, Told
 
 TURN_SECONDS = 0.5
 MOST_PENDING = 2_000
+MOST_TEXT_BYTES = 65_536  # of one request; a longer text stays in the records only
 CLOSE_SECONDS = 3.0
 
 log = logging.getLogger(__name__)
@@ -47,7 +49,8 @@ class Telemetry:
         if len(self._pending) >= MOST_PENDING:
             self._pending.popleft()
             self.lost += 1
-        self._pending.append(told)
+        is_long = told.text is not None and told.text.bytes > MOST_TEXT_BYTES
+        self._pending.append(replace(told, text=None) if is_long else told)
 
     def close(self) -> None:
         """Tell what waits, and end; who does not take it within a few seconds is left with it."""

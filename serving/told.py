@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from serving.records import Kept
+from serving.records import Text
 
 PROVIDER = "tunegate"
 PARAMETERS = (
@@ -38,7 +38,7 @@ class Told:
 
     row: Mapping[str, Any]
     parameters: Mapping[str, Any]
-    text: Kept | None
+    text: Text | None
 
 
 def attributes(told: Told) -> dict[str, Any]:
@@ -71,11 +71,12 @@ def attributes(told: Told) -> dict[str, Any]:
     return found | _messages(told.text)
 
 
-def _messages(text: Kept | None) -> dict[str, str]:
+def _messages(text: Text | None) -> dict[str, str]:
     """What was said, as it is kept: after redaction a prompt may be no JSON any more, so it is one text."""
-    if text is None:
+    kept = text.kept() if text is not None else None
+    if kept is None:
         return {}
-    said = orjson.loads(text.body)
+    said = orjson.loads(kept.body)
     roles = (("gen_ai.input.messages", "user", "prompt"), ("gen_ai.output.messages", "assistant", "answer"))
     return {
         name: orjson.dumps([{"role": role, "parts": [{"type": "text", "content": said[part]}]}]).decode()

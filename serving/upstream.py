@@ -4,7 +4,7 @@ aiohttp, because a streamed answer costs it a third of httpx's processor time (d
 left before its end closes its connection, and the engine stops generating.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -33,10 +33,11 @@ class Answer:
         """Whether it comes in events."""
         return self._response.content_type == "text/event-stream"
 
-    async def read(self) -> bytes:
-        """The whole body."""
+    async def read(self, hold: Callable[[int], None]) -> bytes:
+        """The whole body; `hold` is told of what it takes while it comes, in pieces and whole."""
         pieces, total = [], 0
         async for piece in self.pieces():
+            hold(2 * len(piece))
             pieces.append(piece)
             total += len(piece)
             if total > MOST_ANSWER_BYTES:

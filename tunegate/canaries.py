@@ -13,7 +13,7 @@ from governance.ledger import Event
 from governance.routing import PROMOTED, RouteState
 from tunegate.house import House
 from tunegate.recording import standing
-from tunegate_core.config.schema import CanaryBlock
+from tunegate_core.config.schema import CanaryBlock, ShadowBlock
 from tunegate_core.errors import IntegrityError
 
 
@@ -44,11 +44,12 @@ def rules_of(house: House, version: str) -> CanaryBlock:
         ) from error
 
 
-def first_share(house: House, version: str) -> int:
-    """The share of its first stage, in basis points."""
-    from serving.canary.watch import basis_points
-
-    return basis_points(rules_of(house, version).stages[0])
+def first_share(house: House, version: str, place: str) -> int:
+    """The share that its config gives a version as canary (its first stage's) or as shadow, in basis points."""
+    if place == "canary":
+        return round(rules_of(house, version).stages[0].percent * 100)
+    config = json.loads(house.store.get(standing(house, version).planned.config))
+    return round(ShadowBlock.model_validate(config.get("serving", {}).get("shadow", {})).percent * 100)
 
 
 def watched(house: House, state: RouteState, events: Sequence[Event]) -> dict[str, Any] | None:

@@ -19,13 +19,14 @@ verbs = typer.Typer()
 
 
 class ShareOptional(TyperCommand):
-    """A command whose `--canary` may stand without its value."""
+    """A command whose `--canary` and `--shadow` may stand without their value."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """What follows is no share when it is another option, or NAME@N."""
-        at = args.index("--canary") + 1 if "--canary" in args else 0
-        if at and (at == len(args) or args[at].startswith("-") or "@" in args[at]):
-            args = [*args[:at], FIRST, *args[at:]]
+        for option in ("--canary", "--shadow"):
+            at = args.index(option) + 1 if option in args else 0
+            if at and (at == len(args) or args[at].startswith("-") or "@" in args[at]):
+                args = [*args[:at], FIRST, *args[at:]]
         return super().parse_args(ctx, args)
 
 
@@ -39,7 +40,10 @@ def promote(
         ),
     ] = None,
     shadow: Annotated[
-        str | None, typer.Option(metavar="PERCENT", help="See this share of requests, and answer none; 0% ends it.")
+        str | None,
+        typer.Option(
+            metavar="[PERCENT]", help="See this share of requests, and answer none; its config's when not given; 0% ends it."
+        ),
     ] = None,
     reason: Note = None,
 ) -> None:
@@ -50,9 +54,9 @@ def promote(
     if canary is not None and shadow is not None:
         raise BadInput("a version is canary or shadow, not both; give one of --canary and --shadow")
     if canary is not None:
-        views.say(run(house, version, "canary", None if canary == FIRST else basis_points(canary), reason))
+        views.say(run(house, version, "canary", share_of(canary), reason))
     elif shadow is not None:
-        views.say(run(house, version, "shadow", basis_points(shadow), reason))
+        views.say(run(house, version, "shadow", share_of(shadow), reason))
     else:
         views.say(run(house, version, "champion", reason=reason))
 
@@ -109,6 +113,11 @@ def publish(
         f"{len(snapshot.grants)} releases, {len(snapshot.keys)} API keys; stale after {rule.max_stale_s} s, then "
         f"{rule.then}"
     )
+
+
+def share_of(given: str) -> int | None:
+    """A share in basis points; None where the option stood alone. Raises BadInput."""
+    return None if given == FIRST else basis_points(given)
 
 
 def basis_points(share: str) -> int:

@@ -35,14 +35,14 @@ Work = Callable[[RouteState, Sequence[Event]], Why | None]
 
 
 def promote(house: House, version: str, place: Place, share_bp: int | None = None, reason: str | None = None) -> str:
-    """Give a release a place on its route; `share_bp` of 10,000 for a canary (none: its first stage's) or a shadow."""
+    """Give a release a place on its route; `share_bp` of 10,000 for a canary or a shadow (none: what its config says)."""
     now = standing(house, version)
     state = now.state
     if not isinstance(state, Released):
         raise BadInput(f"{version} is {type(state).__name__.lower()}; only a release can be promoted")
     alias, judged_against = state.route, state.planned.champion
     if share_bp is None:
-        share_bp = first_share(house, version) if place == "canary" else ALL
+        share_bp = ALL if place == "champion" else first_share(house, version, place)
     body = Promoted(version=version, place=place, share_bp=share_bp)
     before, after = _change(house, alias, PROMOTED, lambda _: body, reason)
     note = ""

@@ -17,11 +17,12 @@ from serving.engine import EngineSettings
 from serving.fleet import Scale, deployed
 from serving.http import gateway_server
 from serving.rates import MILLION, Rate, RateCard
+from serving.redaction import redaction
 from serving.replica import ReplicaSettings
 from serving.replicas import Exchange
 from serving.sanitise import Caps
 from serving.sealing import Retention
-from serving.settings import CanarySettings, GatewaySettings
+from serving.settings import CanarySettings, GatewaySettings, ShadowBudget
 from serving.static import StaticUpstreams
 from serving.told import LangfuseSettings, TelemetrySettings
 from serving.view import View
@@ -29,6 +30,7 @@ from tunegate.canaries import status_file
 from tunegate.console.app import build_console
 from tunegate.house import House
 from tunegate.publishing import publish, snapshot_file
+from tunegate.scoring import judge_settings, judged_by
 from tunegate.steering import Steering
 from tunegate_core.config.endpoint import Endpoint
 from tunegate_core.errors import BadInput, TunegateError
@@ -36,6 +38,7 @@ from tunegate_core.proof.keys import parse_public_key
 from tunegate_core.snapshot import Grant, Snapshot
 
 CONFIRM_SECONDS = 5.0
+MIB = 1_048_576
 DEFAULT_RATE = "default"
 CONSOLE = "/console"
 
@@ -47,6 +50,7 @@ def serve(house: House, endpoint: Endpoint, host: str, port: int) -> None:
 
     Raises BadInput when no route answers, ResourcesUnavailable when replicas can't be placed.
     """
+    verify_endpoint(endpoint)
     grants = _granted(publish(house))
     house.progress("starting the engine", 0, 1)
     with deployed(_replica(house, endpoint, grants), _scale(endpoint), house.address) as fleet:
@@ -56,9 +60,17 @@ def serve(house: House, endpoint: Endpoint, host: str, port: int) -> None:
 
 def gateway(house: House, endpoint: Endpoint, upstreams: Sequence[str], key: str, host: str, port: int) -> None:
     """The gateway alone, in front of engines that somebody else runs, until Ctrl-C or SIGTERM."""
+    verify_endpoint(endpoint)
     publish(house)
     static = StaticUpstreams(upstreams, key, _public(house))
     _run(house, endpoint, static.exchange, host, port, is_vllm=False)
+
+
+def verify_endpoint(endpoint: Endpoint) -> None:
+    """What the config names is there, before an engine is started for it. Raises BadInput, ConfigError."""
+    redaction(endpoint.records.redaction)
+    judge_settings(endpoint)
+    _telemetry(endpoint)
 
 
 def upstream_names(house: House) -> dict[str, str]:
@@ -80,11 +92,15 @@ def gateway_settings(house: House, endpoint: Endpoint, exchange: Exchange, is_vl
         rates=_rates(endpoint),
         retention=Retention(text_days=endpoint.records.text_days, row_days=endpoint.records.days),
         keeps_text=endpoint.records.text,
-        canary=CanarySettings(Steering(house), status_file(house)),
+        redact=redaction(endpoint.records.redaction).open(),
+        shadows=ShadowBudget(endpoint.shadow.tokens_per_minute, endpoint.shadow.at_once),
+        canary=CanarySettings(Steering(house, judged_by(endpoint)), status_file(house)),
+        judge=judge_settings(endpoint),
         telemetry=_telemetry(endpoint),
         webhook=endpoint.alerts.webhook,
         is_vllm=is_vllm,
         most_in_flight=endpoint.most_in_flight,
+        most_bytes=endpoint.most_memory_mib * MIB,
     )
 
 

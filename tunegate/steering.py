@@ -18,8 +18,8 @@ from tunegate.routing import advance, pause, withdraw
 class Steering:
     """The port of `serving.canary.stage`, filled. Both methods block."""
 
-    def __init__(self, house: House):
-        self._house = house
+    def __init__(self, house: House, judge: str | None = None):
+        self._house, self._judge = house, judge
 
     def stages(self) -> list[Stage]:
         """Every canary beside a champion. Raises what reading the ledger or the store raises."""
@@ -33,7 +33,7 @@ class Steering:
         house = self._house
         analysis = Analysis(
             route=stage.alias, canary=stage.canary, champion=stage.champion, event=stage.event, rules=stage.rules,
-            decision=decision,
+            decision=decision, judge=self._judge,
         )  # fmt: skip
         why = Why(found=decision.reason, analysis=house.store.put(analysis.canonical()))
         if decision.action == "advance":

@@ -1,6 +1,6 @@
 """Takes personal and secret strings out of a text before it is kept: by pattern, so names and free descriptions stay.
 
-A policy that needs those out gives another function of the same shape (Presidio's, for one).
+An endpoint that needs those out names another way in its config (`records.redaction`).
 """
 
 import re

@@ -15,7 +15,7 @@ from serving.batch.lines import parse_input
 from serving.batch.worker import BY_PATH, Batches
 from serving.desk import Desk
 from serving.errors import Refusal, bad_request, too_large
-from serving.inference import read_body
+from serving.inference import read_small
 from serving.inflight import Receive
 from serving.keys import authorization, require
 from serving.replies import told
@@ -83,7 +83,7 @@ class BatchPaths:
     async def create(self, request: Request) -> Response:
         """Begin a batch, if its input can be read."""
         key, caps = self._key(request), self._desk.settings.caps
-        body = parse_create(await read_body(dict(request.scope["headers"]), request.receive, caps.body_bytes, 15.0))
+        body = parse_create(await read_small(self._desk, request))
         source = await self._found(self._files.get, body["input_file_id"], key.owner)
         path, url = self._files.path(source.id), body["endpoint"]
         total, problems = await asyncio.to_thread(parse_input, path, url, caps.batch_lines)

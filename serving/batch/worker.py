@@ -25,6 +25,7 @@ from serving.forward import forward_in_time
 from serving.outlet import Nowhere
 from serving.sanitise import sanitise
 from serving.tables import Tables
+from serving.weight import weight
 from tunegate_core.errors import TunegateError
 
 AT_ONCE = 4
@@ -145,13 +146,15 @@ class Batches:
         desk, kept = self._desk, Kept()
         while desk.inflight.is_busy:
             await asyncio.sleep(TURN_SECONDS)
-        with desk.inflight.place():
+        with desk.inflight.place() as hold:
             key = desk.view().holder(job.key_id, time.time())
             if key is None:
                 raise unauthenticated()
             desk.account(key).admit(time.monotonic())
+            hold(weight(line.body))
             request = sanitise(endpoint, line.body, desk.settings.caps)
             call = accept(desk, endpoint, key, request, "", request_id, time.perf_counter())
+            call.hold = hold
             with desk.closing(call), desk.inflight.cuttable(call):
                 await forward_in_time(desk, call, kept)
         return kept.body

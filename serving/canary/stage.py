@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from serving.canary.decision import Decision
 from tunegate_core.config.schema import CanaryBlock
-from tunegate_core.records import Record
+from tunegate_core.records import GrownRecord
 from tunegate_core.snapshot import Subject
 
 
@@ -25,8 +25,13 @@ class Stage:
     is_paused: bool = False
 
 
-class Analysis(Record):
-    """Everything a canary was decided by: the ledger holds this record's digest."""
+class Analysis(GrownRecord):
+    """Everything a canary was decided by: the ledger holds this record's digest.
+
+    `judge`: whose scores there may be among its figures, and by what rubric.
+    """
+
+    later: ClassVar[tuple[str, ...]] = ("judge",)
 
     route: str
     canary: Subject
@@ -34,6 +39,7 @@ class Analysis(Record):
     event: int
     rules: CanaryBlock
     decision: Decision
+    judge: str | None = None
 
 
 class Steering(Protocol):

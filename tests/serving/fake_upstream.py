@@ -42,11 +42,11 @@ class FakeEngine:
         if scope["type"] == "lifespan":
             return await _lifespan(receive, send)
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        if scope["path"] == self.lacks:
+            return await _json(send, 404, _error("Not Found", 404))
         if scope["path"] == "/v1/models":
             listed = {"object": "list", "data": [{"id": name, "object": "model"} for name in sorted(self.names)]}
             return await _json(send, 200, listed)
-        if scope["path"] == self.lacks:
-            return await _json(send, 404, _error("Not Found", 404))
         body = json.loads(await _read(receive))
         self.seen.append({"path": scope["path"], "headers": headers, "body": body})
         self.active += 1

@@ -287,7 +287,7 @@ def test_readiness_means_that_every_engine_has_every_routed_version(world: World
     world.engines = [Status(f"r{n}", world.url, "engine-key", 1, frozenset(names[: n + 1])) for n in range(2)]
     world.publish(routes=(Route(alias="bot", champion="bot@1", shadow="bot@2"),))
     wait_until(lambda: ready() == 503)
-    assert gateway.http.get("/readyz").json()["lacking"] == ["an engine lacks 1 of the 2 routed versions"]
+    assert gateway.http.get("/readyz").json()["lacking"] == ["engine 1 of 2 lacks 1 of the 2 routed versions"]
     world.engines = world.engines[1:]
     wait_until(lambda: ready() == 200)
     world.engines = []

@@ -310,7 +310,7 @@ def test_engines_share_the_work(world: World, engines: list[FakeEngine]) -> None
 
 
 def test_places_are_given_back_whatever_happens() -> None:
-    inflight = InFlight(1)
+    inflight = InFlight(1, 2**20)
     for _ in range(3):
         with pytest.raises(ZeroDivisionError), inflight.place():
             raise ZeroDivisionError

@@ -19,7 +19,7 @@ from sqlalchemy import text as sql
 from serving import records as records_module
 from serving import sealing
 from serving.quota import Amount
-from serving.records import Records, keep
+from serving.records import Records, Text, keep
 from serving.sealing import Overdue, Retention, Sealer, erase, forget, overdue, record, seal, verify
 from serving.tables import Tables, feedback, metadata, requests, texts
 from tests.serving.conftest import wait_until
@@ -255,10 +255,11 @@ def away(kind: str, body: dict[str, Any]) -> None:
 def test_texts_are_kept_apart_and_forgotten(tables: Tables, records: Records) -> None:
     now = time.time_ns() // 1_000_000
     for number, at in ((1, now - 40 * DAY), (2, now)):
-        text = keep(at, {"prompt": "my mail is a@example.com", "answer": "ok"}, redact)
-        assert text.hash == leaf_hash(text.body).hex()
-        assert b"example.com" not in text.body
-        records.put(row(number, at=at, text=text.hash), text)
+        text = Text(at, {"prompt": "my mail is a@example.com", "answer": "ok"}, redact)
+        kept = text.kept()
+        assert kept is not None and kept.hash == leaf_hash(kept.body).hex()
+        assert b"example.com" not in kept.body
+        records.put(row(number, at=at), text)
     wait_until(lambda: count(tables, texts) == 2)
     seal(tables)
     forget(tables, nobody, Retention(text_days=30), now)
@@ -271,6 +272,66 @@ def test_texts_are_kept_apart_and_forgotten(tables: Tables, records: Records) ->
 def test_the_same_text_has_no_hash_twice() -> None:
     """Without the salt nobody can test a guess."""
     assert keep(1, {"prompt": "yes"}, redact).hash != keep(1, {"prompt": "yes"}, redact).hash
+
+
+def test_what_can_not_be_redacted_is_not_kept(
+    tables: Tables, records: Records, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(text: str) -> str:
+        raise ValueError(text)
+
+    records.put(row(1), Text(1, {"prompt": "planted-5e1"}, broken))
+    wait_until(lambda: count(tables) == 1)
+    assert count(tables, texts) == 0
+    assert "ValueError" in caplog.text and "planted-5e1" not in caplog.text
+
+
+def test_texts_that_wait_are_bounded_by_their_bytes(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records_module, "MOST_TEXT_BYTES", 2_500)
+    records = Records(tables)
+    for number in range(5):
+        records.put(row(number), Text(1, {"prompt": "x" * 1_000}, str))
+    assert records.texts_lost == 3
+    records.start()
+    wait_until(lambda: count(tables) == 5)
+    records.put(row(5), Text(1, {"prompt": "x" * 1_000}, str))  # there is room again
+    records.close()
+    assert (count(tables), count(tables, texts), records.texts_lost) == (6, 3, 3)
+
+
+def test_slow_redaction_keeps_no_row_from_being_written_at_the_end(
+    tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records_module, "CLOSE_SECONDS", 0.1)
+
+    def slow(text: str) -> str:
+        time.sleep(0.05)
+        return text
+
+    records = Records(tables)
+    for number in range(40):
+        records.put(row(number), Text(1, {"prompt": "x"}, slow))
+    records.start()
+    records.close()
+    assert count(tables) == 40 and records.texts_lost > 20
+    assert count(tables, texts) == 40 - records.texts_lost
+
+
+def test_a_score_is_never_written_before_its_request(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records_module, "MOST_AT_ONCE", 2)
+    records = Records(tables)
+    for number in range(5):
+        records.put(row(number))
+        records.score(
+            {"request": f"r{number}", "at": 1, "key_id": "judge", "thumb": None, "rating": None, "text": None,
+             "score": number / 4}
+        )  # fmt: skip
+    for written in (2, 4, 5):
+        assert count(tables, feedback) == 0
+        assert records._write()
+        assert count(tables) == written
+    assert count(tables, feedback) == 5
+    assert not records._scores
 
 
 def test_rows_leave_by_whole_batches_once_recorded(tables: Tables, records: Records) -> None:

@@ -351,6 +351,7 @@ def test_a_gateway_follows_what_is_published(house: House) -> None:
 def test_the_verbs(house: House) -> None:
     assert run("promote", "bot@2", "--canary", "10%").output.startswith("bot -> bot@1, canary bot@2 with 10 %\n")
     assert "bot -> bot@1\n" in run("rollback", "bot").output
+    assert "shadow bot@2 with 5 %" in run("promote", "bot@2", "--shadow").output  # its config's
     assert "shadow bot@2 with 0.5 %" in run("promote", "bot@2", "--shadow", "0.5%").output
     assert run("promote", "bot@3", "--reason", "better").output.startswith("bot -> bot@3, shadow bot@2 with 0.5 %")
     assert "killed: nothing answers until 'tunegate unkill bot'" in run("kill", "bot").output

@@ -7,7 +7,7 @@ import pytest
 
 from serving.told import LangfuseSettings, TelemetrySettings
 from tunegate.publishing import publish
-from tunegate.serving import _replica, _telemetry, gateway_settings, upstream_names
+from tunegate.serving import _replica, _telemetry, gateway, gateway_settings, serve, upstream_names
 from tunegate_core.config.endpoint import Endpoint, load_endpoint
 from tunegate_core.errors import BadInput, ConfigError
 
@@ -45,6 +45,43 @@ def test_who_gets_alerts(told: Any, tmp_path: Path) -> None:
     assert gateway_settings(told.house, Endpoint(), lambda _: [], True).webhook is None
     with pytest.raises(ConfigError, match="webhook"):
         loaded("alerts: {webhook: chat.example}", tmp_path)
+
+
+def test_shadows_memory_and_redaction_are_as_the_config_says(told: Any, tmp_path: Path) -> None:
+    from serving.settings import ShadowBudget
+    from tunegate_core.redact import redact
+
+    told.house.ledger.checkpoint()
+    usual = gateway_settings(told.house, Endpoint(), lambda _: [], True)
+    assert (usual.shadows, usual.most_bytes) == (ShadowBudget(), 2**30)
+    assert usual.redact is redact and usual.judge is None
+    text = "{shadow: {tokens_per_minute: 50, at_once: 1}, most_memory_mib: 64, records: {redaction: patterns}}"
+    said = gateway_settings(told.house, loaded(text, tmp_path), lambda _: [], True)
+    assert (said.shadows, said.most_bytes, said.redact) == (ShadowBudget(50, 1), 2**26, redact)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("records: {redaction: patern}", "there is no 'patern' .did you mean 'patterns'"),
+        ("records: {redaction: presidio}", r"pip install 'tunegate\[presidio\]'"),
+        ("judge: {url: http://j/v1, model: m, key_env: NOT_SET_9}", "NOT_SET_9"),
+        (LANGFUSE, "LANGFUSE_SECRET_KEY"),
+    ],
+)
+def test_what_the_config_names_and_is_not_there_is_told_before_anything_starts(
+    text: str, why: str, told: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def started(*_: object) -> None:
+        raise AssertionError("something was started")
+
+    for name in ("deployed", "StaticUpstreams", "build_gateway", "publish"):
+        monkeypatch.setattr(f"tunegate.serving.{name}", started)
+    monkeypatch.delenv("LANGFUSE_SECRET_KEY", raising=False)
+    with pytest.raises(BadInput, match=why):
+        serve(told.house, loaded(text, tmp_path), "127.0.0.1", 1)
+    with pytest.raises(BadInput, match=why):
+        gateway(told.house, loaded(text, tmp_path), ["http://127.0.0.1:9"], "", "127.0.0.1", 1)
 
 
 def test_how_tool_calls_are_read_reaches_the_engine(told: Any, tmp_path: Path) -> None:

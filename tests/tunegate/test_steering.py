@@ -17,16 +17,14 @@ from serving.board import Status
 from serving.canary.decision import Decision
 from serving.canary.stage import Analysis
 from serving.http import gateway_server
-from serving.settings import CanarySettings
 from tests.serving.fake_upstream import FakeEngine, running
 from tunegate import api_keys, proving, routing
-from tunegate.canaries import status_file
 from tunegate.cli import app
 from tunegate.house import House
 from tunegate.publishing import publish
 from tunegate.serving import gateway_settings
 from tunegate.steering import Steering
-from tunegate_core.config.endpoint import Endpoint
+from tunegate_core.config.endpoint import CanaryJudgeBlock, Endpoint
 from tunegate_core.snapshot import engine_name
 
 STAGE = {"percent": 50, "min_minutes": 0, "min_samples": 20}
@@ -43,8 +41,18 @@ def house(told: Any) -> House:
     return found
 
 
+class Judge(FakeEngine):
+    """A model that reads what it is asked to judge."""
+
+    def _whole(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        self.words = ("GRADE: 1" if "wrong" in body["messages"][0]["content"] else "GRADE: 5",)
+        return super()._whole(path, body)
+
+
 @contextmanager
-def gateway(house: House, canary: FakeEngine) -> Iterator[Callable[[int], list[str]]]:
+def gateway(
+    house: House, canary: FakeEngine, endpoint: Endpoint = Endpoint()
+) -> Iterator[Callable[[int], list[str]]]:
     """The house's gateway before an engine a version; the function asks for so many users and says who answered."""
     key = api_keys.create(house, "a test", ["infer"])["key"]
     names = {grant.subject: engine_name(grant) for grant in publish(house).grants}
@@ -54,8 +62,9 @@ def gateway(house: House, canary: FakeEngine) -> Iterator[Callable[[int], list[s
         engines = [
             Status(url, url, champion.key, 1, frozenset(fake.names)) for url, fake in ((one, champion), (two, canary))
         ]
-        settings = gateway_settings(house, Endpoint(), lambda _: engines, is_vllm=True)
-        often = CanarySettings(Steering(house), status_file(house), seconds=0.05)
+        settings = gateway_settings(house, endpoint, lambda _: engines, is_vllm=True)
+        assert settings.canary is not None
+        often = replace(settings.canary, seconds=0.05)
         settings = replace(settings, canary=often, load_seconds=0.0, seal_seconds=3600)
         asked = 0
         with running(build_gateway(settings), gateway_server) as url, httpx.Client(base_url=url, timeout=10) as http:
@@ -96,10 +105,30 @@ def test_a_failing_canary_leaves_and_the_ledger_says_why(house: House) -> None:
     assert (analysis.route, analysis.canary, analysis.champion) == ("bot", "bot@2", "bot@1")
     assert analysis.decision.reason == body["found"]
     assert [stage.min_samples for stage in analysis.rules.stages] == [20]
+    assert analysis.judge is None and b'"judge"' not in analysis.canonical()
     assert house.registry().state("bot").route.canary is None
     assert proving.verify(house, None)["ok"]
     text = CliRunner().invoke(app, ["routes"]).output
     assert "rolled-back bot@2: errors: " in text
+
+
+def test_a_canary_that_a_judge_finds_worse_leaves_and_the_ledger_names_the_judge(told: Any) -> None:
+    told.judge(told.plan(1), GAIN)
+    late = {**STAGE, "min_minutes": 60}
+    told.serving = {"canary": {"stages": [late], "needed": ["errors"], "watched": ["score"]}}
+    told.judge(told.plan(2), GAIN)
+    house = told.house
+    routing.promote(house, "bot@2", "canary")
+    with running(Judge(names={"big"}, key="")) as url:
+        judge = CanaryJudgeBlock(url=f"{url}/v1", model="big", rubric="Right.", percent=100, per_minute=10_000)
+        with gateway(house, FakeEngine(words=("all", " wrong")), Endpoint(judge=judge)) as ask:
+            ask(80)
+            body = last(house, "route-rolled-back")
+    assert body["ended"] == "bot@2" and body["found"].startswith("score: median 0, ")
+    analysis = Analysis.parse(house.store.get(body["analysis"]))
+    assert analysis.judge == "big: Right."
+    assert analysis.decision.guard == "score"
+    assert proving.verify(house, None)["ok"]
 
 
 def test_an_equal_canary_becomes_the_champion(house: House) -> None:

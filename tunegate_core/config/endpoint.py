@@ -65,8 +65,18 @@ class RecordsBlock(Block):
     """What is kept of requests. Prompts and answers only where it is said so, redacted."""
 
     text: bool = Field(default=False, description="Keep prompts and answers, redacted.")
+    redaction: str = Field(
+        default="patterns", description="What takes personal and secret strings out of them: a file of serving/redactions."
+    )
     text_days: int = Field(default=30, ge=1, description="Days after which kept text is deleted.")
     days: int = Field(default=365, ge=1, description="Days after which records are deleted.")
+
+
+class ShadowBlock(Block):
+    """What requests to shadow versions may take of the engines. Which share of requests they see is the route's."""
+
+    tokens_per_minute: int = Field(default=20_000, ge=0, description="Tokens of all shadow requests in a minute.")
+    at_once: int = Field(default=2, ge=0, description="Shadow requests at once.")
 
 
 class LangfuseBlock(Block):
@@ -90,16 +100,36 @@ class AlertsBlock(Block):
     webhook: str | None = Field(default=None, pattern=r"^https?://", description="A URL that takes JSON by POST.")
 
 
+class CanaryJudgeBlock(Block):
+    """A language model that scores a sample of answers while a route has a canary; see docs/canary.md."""
+
+    url: str = Field(pattern=r"^https?://", description="An OpenAI-compatible endpoint, with its /v1.")
+    model: str = Field(description="The model's name there.")
+    rubric: str = Field(default="Correct, complete and clear.", description="What a good answer is.")
+    key_env: str | None = Field(default=None, description="The environment variable that holds its API key.")
+    percent: float = Field(
+        default=10, gt=0, le=100, description="Share of answers that is judged, of the arm with fewer; as many of both."
+    )
+    per_minute: int = Field(default=30, ge=1, description="Answers that are judged in a minute at most.")
+    timeout_s: float = Field(default=60, gt=0, description="Seconds for one reply.")
+    parallel: int = Field(default=2, ge=1, le=64, description="Questions to the judge at once.")
+
+
 class Endpoint(Block):
     """An endpoint config; every key may be left out."""
 
     engine: EngineBlock = EngineBlock()
     scale: ScaleBlock = ScaleBlock()
     records: RecordsBlock = RecordsBlock()
+    shadow: ShadowBlock = ShadowBlock()
     telemetry: TelemetryBlock = TelemetryBlock()
     alerts: AlertsBlock = AlertsBlock()
+    judge: CanaryJudgeBlock | None = None
     rates: dict[str, RateBlock] = Field(default={}, description="By route; `default` for all others.")
     most_in_flight: int = Field(default=256, ge=1, description="Requests at once; more are answered 503.")
+    most_memory_mib: int = Field(
+        default=1024, ge=16, description="Memory that they may hold together in the gateway; beyond it, 503."
+    )
 
 
 def load_endpoint(path: Path) -> Endpoint:

@@ -347,6 +347,14 @@ class CanaryBlock(Block):
         return self
 
 
+class ShadowBlock(Block):
+    """A release that sees requests and answers none."""
+
+    percent: float = Field(
+        default=5, gt=0, le=100, multiple_of=0.01, description="Share of the route's requests that it sees."
+    )
+
+
 class ServingBlock(Block):
     """Where a release answers."""
 
@@ -354,6 +362,7 @@ class ServingBlock(Block):
         default=None, description="The name callers use; the config's name when not given."
     )
     canary: CanaryBlock = CanaryBlock()
+    shadow: ShadowBlock = ShadowBlock()
 
 
 class Config(Block):
