@@ -55,7 +55,7 @@ class InFlight:
 
     @contextmanager
     def holding(self) -> Iterator[Hold]:
-        """A function that takes so many more bytes, until the block ends; it raises Refusal (503) when there are none."""
+        """A function that takes so many more bytes until the block ends. It raises Refusal (503) when all are taken."""
         mine = 0
 
         def hold(size: int) -> None:

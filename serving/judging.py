@@ -1,7 +1,7 @@
-"""A judge's scores of a sample of answers, while a route has a canary: asked beside the answering, kept as numbers only.
+"""A judge's scores of a sample of answers, while a route has a canary: asked beside the answering, only numbers kept.
 
-A sampled answer is held in memory until a thread has asked the judge. What leaves is redacted as what is kept is, and
-what stays is a score from 0 to 1 beside the request's row, under the key id `judge`; the canary's guard `score` reads it
+A sampled answer is held in memory until a thread has asked the judge. What leaves is redacted as what is kept is. What
+stays is a score from 0 to 1 beside the request's row, under the key id `judge`; the canary's guard `score` reads it
 there. What the judge does not take in time, or can't read, is no score, and is counted (`lost`): no request waits.
 
 Of champion and canary about as many answers are drawn, whatever their weights, as the test learns from the smaller

@@ -67,7 +67,11 @@ class Shadows:
 
     async def _run(self, call: Call) -> None:
         try:
-            with self._desk.inflight.holding() as call.hold, self._desk.closing(call), self._desk.inflight.cuttable(call):
+            with (
+                self._desk.inflight.holding() as call.hold,
+                self._desk.closing(call),
+                self._desk.inflight.cuttable(call),
+            ):
                 await forward_in_time(self._desk, call, Nowhere())
         except Refusal:
             pass  # it is written down

@@ -42,7 +42,8 @@ def promote(
     shadow: Annotated[
         str | None,
         typer.Option(
-            metavar="[PERCENT]", help="See this share of requests, and answer none; its config's when not given; 0% ends it."
+            metavar="[PERCENT]",
+            help="See this share of requests, and answer none; its config's when not given; 0% ends it.",
         ),
     ] = None,
     reason: Note = None,

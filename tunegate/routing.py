@@ -35,7 +35,7 @@ Work = Callable[[RouteState, Sequence[Event]], Why | None]
 
 
 def promote(house: House, version: str, place: Place, share_bp: int | None = None, reason: str | None = None) -> str:
-    """Give a release a place on its route; `share_bp` of 10,000 for a canary or a shadow (none: what its config says)."""
+    """Give a release a place on its route; `share_bp` of 10,000 for a canary or a shadow (none: its config's)."""
     now = standing(house, version)
     state = now.state
     if not isinstance(state, Released):

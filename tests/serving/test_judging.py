@@ -130,7 +130,10 @@ def test_what_is_not_one_answer_to_one_question_is_not_judged(world: World) -> N
         world.engine.words = test.canary.words = ("yes",)
         long = [{"role": "user", "content": "x" * (judging.MOST_CHARACTERS + 1)}]
         test.ask(1, first=20, messages=long)
-        several = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": [{"type": "text", "text": "Hi"}]}]
+        several = [
+            {"role": "system", "content": "Be kind."},
+            {"role": "user", "content": [{"type": "text", "text": "Hi"}]},
+        ]
         test.ask(1, first=30, messages=several)
         assert post("/v1/completions", json={"model": "bot", "prompt": "d", "user": "u"}).status_code == 200
         asked = {"model": "bot", "input": "e", "instructions": "Be brief.", "user": "v"}
@@ -151,7 +154,9 @@ def test_nobody_is_judged_without_a_canary(world: World) -> None:
         assert (gateway.desk.judging.lost, gateway.desk.judging.pending) == (0, 0)
 
 
-@pytest.mark.parametrize(("canary_bp", "champion", "canary"), [(1000, 0.1 / 9, 0.1), (5000, 0.1, 0.1), (9000, 0.1, 0.1 / 9)])
+@pytest.mark.parametrize(
+    ("canary_bp", "champion", "canary"), [(1000, 0.1 / 9, 0.1), (5000, 0.1, 0.1), (9000, 0.1, 0.1 / 9)]
+)
 def test_of_both_arms_as_many_are_drawn(canary_bp: int, champion: float, canary: float) -> None:
     route = Route(alias="bot", champion="bot@1", canary="bot@2", canary_bp=canary_bp)
     drawn = [share_of(0.1, route, is_canary) for is_canary in (False, True)]

@@ -28,7 +28,11 @@ NASTY = {
     "grown just now": b"{" + b",".join(b'"%d":1' % at for at in range(21_846)) + b"}",
 }
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
 
@@ -84,7 +88,9 @@ def test_the_memory_is_of_all_together(world: World) -> None:
         wait_until(lambda: world.engine.active == 1)
         assert gateway.chat(**body).json()["error"]["code"] == "overloaded"
         page = httpx.get(f"{gateway.url}/metrics").text
-        assert float(next(line.split()[1] for line in page.splitlines() if "in_flight_bytes " in line and line[0] != "#"))
+        assert float(
+            next(line.split()[1] for line in page.splitlines() if "in_flight_bytes " in line and line[0] != "#")
+        )
         assert first.result().status_code == 200
         wait_until(lambda: gateway.desk.inflight.held == 0)
         assert gateway.chat(**body).status_code == 200

@@ -52,6 +52,7 @@ def started(home: Path, log: Path, key: str) -> Endpoint:
         process = subprocess.Popen(
             [sys.executable, "-m", "tunegate", "serve", "--port", str(port), "--dev"],
             stdout=out, stderr=out, env={**kept, "TUNEGATE_HOME": str(home), "HF_HUB_OFFLINE": "1", MARK: mark},
+            start_new_session=True,
         )  # fmt: skip
     return Endpoint(home, f"http://127.0.0.1:{port}", key, process, mark, log)
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import re
 import shutil
 import signal
@@ -40,7 +41,7 @@ def endpoint(
         wait_until_ready(running, folder / "serve.log")
         yield running
     finally:
-        running.process.send_signal(signal.SIGTERM)
+        os.killpg(running.process.pid, signal.SIGINT)  # as a terminal does at Ctrl-C; the demonstration ends by SIGTERM
         status = running.process.wait(timeout=90)
     deadline = time.monotonic() + 20
     while marked(running.mark) and time.monotonic() < deadline:

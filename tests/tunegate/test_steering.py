@@ -27,6 +27,7 @@ from tunegate.steering import Steering
 from tunegate_core.config.endpoint import CanaryJudgeBlock, Endpoint
 from tunegate_core.snapshot import engine_name
 
+USUAL = Endpoint()
 STAGE = {"percent": 50, "min_minutes": 0, "min_samples": 20}
 GAIN = (60, 4, 200)
 
@@ -50,9 +51,7 @@ class Judge(FakeEngine):
 
 
 @contextmanager
-def gateway(
-    house: House, canary: FakeEngine, endpoint: Endpoint = Endpoint()
-) -> Iterator[Callable[[int], list[str]]]:
+def gateway(house: House, canary: FakeEngine, endpoint: Endpoint = USUAL) -> Iterator[Callable[[int], list[str]]]:
     """The house's gateway before an engine a version; the function asks for so many users and says who answered."""
     key = api_keys.create(house, "a test", ["infer"])["key"]
     names = {grant.subject: engine_name(grant) for grant in publish(house).grants}

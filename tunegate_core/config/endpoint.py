@@ -66,7 +66,8 @@ class RecordsBlock(Block):
 
     text: bool = Field(default=False, description="Keep prompts and answers, redacted.")
     redaction: str = Field(
-        default="patterns", description="What takes personal and secret strings out of them: a file of serving/redactions."
+        default="patterns",
+        description="What takes personal and secret strings out of them: a file of serving/redactions.",
     )
     text_days: int = Field(default=30, ge=1, description="Days after which kept text is deleted.")
     days: int = Field(default=365, ge=1, description="Days after which records are deleted.")
