@@ -80,12 +80,12 @@ class Records:
 
     def __init__(self, tables: Tables, most_pending: int = MOST_PENDING):
         self.lost = 0
-        self.texts_lost = 0
         self.faults = 0
         self._tables = tables
         self._pending: deque[tuple[dict[str, Any], Text | None]] = deque()
         self._scores: deque[dict[str, Any]] = deque()
         self._taken = self._written = 0  # bytes of texts, each counted by one thread
+        self._crowded = self._unredacted = 0  # texts left out, by the same two
         self._most = most_pending
         self._wake = threading.Event()
         self._is_closing = False
@@ -98,6 +98,11 @@ class Records:
         """Rows that wait to be written."""
         return len(self._pending) + len(self._writing)
 
+    @property
+    def texts_lost(self) -> int:
+        """Texts that were to be kept and are not."""
+        return self._crowded + self._unredacted
+
     def start(self) -> None:
         """Begin to write."""
         self._thread.start()
@@ -109,7 +114,7 @@ class Records:
             self._taken -= oldest.bytes if oldest is not None else 0
             self.lost += 1
         if text is not None and self._taken - self._written + text.bytes > MOST_TEXT_BYTES:
-            text, self.texts_lost = None, self.texts_lost + 1
+            text, self._crowded = None, self._crowded + 1
         self._taken += text.bytes if text is not None else 0
         self._pending.append((row, text))
 
@@ -161,7 +166,7 @@ class Records:
             self._writing.append(self._pending.popleft())
         scores = [] if self._pending else list(self._scores)  # never before the requests that they are about
         try:
-            self._insert(self._writing, scores)
+            self._unredacted += self._insert(self._writing, scores)
         except StoreFault as error:
             self.faults += 1
             log.error("request records wait: %s", type(error.__cause__).__name__)
@@ -174,12 +179,12 @@ class Records:
 
     def _kept(self, text: Text | None) -> Kept | None:
         """A slow way of redaction does not keep rows from being written at the end."""
-        if text is None or time.monotonic() <= self._closed + CLOSE_SECONDS:
-            return text and text.kept()
-        self.texts_lost += 1
-        return None
+        if text is None:
+            return None
+        return text.kept() if time.monotonic() <= self._closed + CLOSE_SECONDS else None
 
-    def _insert(self, batch: list[tuple[dict[str, Any], Text | None]], scores: list[dict[str, Any]]) -> None:
+    def _insert(self, batch: list[tuple[dict[str, Any], Text | None]], scores: list[dict[str, Any]]) -> int:
+        """How many texts were left out."""
         kept = [self._kept(text) for _, text in batch]
         rows = [row | {"text": text and text.hash} for (row, _), text in zip(batch, kept, strict=True)]
         used: dict[str, Amount] = {}
@@ -198,3 +203,4 @@ class Records:
                 connection.execute(insert(texts), [vars(text) for text in kept if text is not None])
             if scores:
                 connection.execute(insert(feedback), scores)
+        return sum(text is not None and found is None for (_, text), found in zip(batch, kept, strict=True))
