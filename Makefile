@@ -9,6 +9,8 @@ SHELL_FILES := .ci/run scripts/setup.sh scripts/uv-settings.sh benchmarks/traine
 
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
+# Tests start hundreds of processes, each of which would compile our modules again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-faults check lint unit snapshots bench clean
@@ -29,7 +31,8 @@ test: setup  ## Run every test but the slow faults (at most 20 minutes on 2 core
 test-faults: setup  ## Run the slow tests of faults (at most 25 minutes)
 	$(BIN)/pytest -m fault --durations=30
 
-check: lint unit  ## Format, lint, types, import rules and unit tests (under 3 minutes)
+check: setup  ## Format, lint, types, import rules and unit tests (under 3 minutes)
+	@$(MAKE) --no-print-directory --output-sync=target --jobs=2 lint unit
 
 lint: setup
 	$(BIN)/ruff format --check --quiet
