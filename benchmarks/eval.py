@@ -78,6 +78,7 @@ def measure(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
         same = [a == b for a, b in pairs if b is not None]
         found[kind] = {"harness": theirs, "tunegate": ours, "batch_size": best, "tried": tried, "items": len(rows)}
         found[kind] |= {"measured": len(same), "same_score": sum(same) / len(same) if same else None}
+        print(f"{kind}: one arm {theirs['wall_s']} s, three arms {ours['wall_s']} s", flush=True)
     return {
         "ratios": {
             f"{name}_{kind}{suffix}": round(part["tunegate"][what] / part["harness"][what], 3)
