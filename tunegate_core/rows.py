@@ -5,14 +5,17 @@ bytes) and text. The rows lie beside the store in one file named by the root. Er
 by its leaf hash: the root still verifies, the row reads as erased, and without the salt nobody can test a guess.
 
 The same texts put again give the same root (found by an index that is dropped with the first erasure), so that a
-continued run knows its own data.
+continued run knows its own data. In a local folder that also holds for two that put them at once.
 """
 
+import fcntl
 import json
+import os
 import re
 import secrets
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from tunegate_core.canonical import canonical_json, digest
@@ -35,15 +38,34 @@ class Rows:
     def put(self, texts: Sequence[str], anew: bool = False) -> str:
         """Commit to texts in order; return the root as `rows:<64 hex>`. `anew`: another one, though they are known."""
         index = f"{self._root}/index/{digest(canonical_json(list(texts))).removeprefix('sha256:')}"
-        if not anew and self._fs.exists(index):
-            known = str(self._fs.cat_file(index).decode())
-            if self._fs.exists(self._path(known)) and list(self.get(known)) == list(texts):
-                return known
-        rows = [canonical_json({"salt": secrets.token_hex(32), "text": text}) for text in texts]
-        commitment = "rows:" + tree_root([leaf_hash(row) for row in rows]).hex()
-        self._write(self._path(commitment), b"".join(row + b"\n" for row in rows))
-        self._write(index, commitment.encode())
+        with self._alone():
+            if not anew and self._fs.exists(index):
+                known = str(self._fs.cat_file(index).decode())
+                if self._fs.exists(self._path(known)) and list(self.get(known)) == list(texts):
+                    return known
+            rows = [canonical_json({"salt": secrets.token_hex(32), "text": text}) for text in texts]
+            commitment = "rows:" + tree_root([leaf_hash(row) for row in rows]).hex()
+            self._write(self._path(commitment), b"".join(row + b"\n" for row in rows))
+            self._write(index, commitment.encode())
         return commitment
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One that puts at a time, in a local folder: two runs of one config would else be salted apart, and be two
+        candidates."""
+        if "file" not in self._fs.protocol:
+            yield
+            return
+        try:
+            self._fs.makedirs(self._root, exist_ok=True)
+            handle = os.open(self._root, os.O_RDONLY)
+        except OSError as error:
+            raise StoreFault(f"can't write rows to the store: {error}") from error
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
 
     def get(self, commitment: str) -> list[str | None]:
         """The texts, None for an erased row; checked against the root. Raises NotFound or IntegrityError."""

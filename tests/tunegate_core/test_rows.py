@@ -1,7 +1,9 @@
 """Personal text: committed to, erasable row by row, unguessable after."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from hypothesis import given
@@ -43,6 +45,18 @@ def test_the_same_texts_again_are_the_same_commitment(rows: Rows, tmp_path: Path
     assert rows.put(TEXTS) == commitment
     assert rows.put(TEXTS[::-1]) != commitment
     assert Rows(str(tmp_path / "elsewhere")).put(TEXTS) != commitment  # salts differ: nothing can be compared
+
+
+def test_the_same_texts_put_at_once_are_the_same_commitment(tmp_path: Path) -> None:
+    texts, together = [f"row {number}" for number in range(500)], Barrier(6)
+
+    def put(_: int) -> str:
+        rows = Rows(str(tmp_path / "store"))
+        together.wait()
+        return rows.put(texts)
+
+    with ThreadPoolExecutor(6) as pool:
+        assert len(set(pool.map(put, range(6)))) == 1
 
 
 def test_an_erased_row_is_gone_and_the_rest_verifies(rows: Rows, tmp_path: Path) -> None:
