@@ -16,7 +16,7 @@ from governance.ledger.schema import LAST_ROW
 from tunegate_core.errors import BadInput, IntegrityError
 from tunegate_core.proof.checkpoint import Checkpoint
 from tunegate_core.proof.paths import perfect_nodes
-from tunegate_core.proof.rotation import KeyLine
+from tunegate_core.proof.rotation import KeyLine, verify_trusted_head
 
 UNSEEN = (
     "were not looked at again: not their bytes, columns and tree hashes, nor that every row is there, nor tree heads "
@@ -26,13 +26,10 @@ UNSEEN = (
 
 def trusted_head(note: str, trusted: Sequence[KeyLine]) -> Checkpoint:
     """The tree head to go on after. Raises IntegrityError unless one of the trusted keys signed it in its time."""
-    errors = []
-    for line in trusted:
-        try:
-            return line.verify_head(note)
-        except IntegrityError as error:
-            errors.append(str(error))
-    raise IntegrityError(f"the tree head to go on after does not count: {'; '.join(errors)}")
+    try:
+        return verify_trusted_head(note, trusted)
+    except IntegrityError as error:
+        raise IntegrityError(f"the tree head to go on after does not count: {error}") from error
 
 
 def stored_tree(connection: Connection, size: int) -> tuple[Rederiving, str | None]:

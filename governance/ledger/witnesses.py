@@ -12,9 +12,8 @@ from governance.ledger.heads import Heads
 from governance.ledger.report import Problem, WitnessSeen
 from governance.ledger.transaction import find
 from tunegate_core.errors import BadInput, IntegrityError
-from tunegate_core.proof.checkpoint import Checkpoint
 from tunegate_core.proof.cosignature import WitnessKey, parse_vkey, verify_cosignature
-from tunegate_core.proof.rotation import KeyLine
+from tunegate_core.proof.rotation import KeyLine, verify_trusted_head
 
 WITNESS_ADDED = "witness-added"
 
@@ -54,18 +53,8 @@ def _seen_in(note: str, witnesses: Sequence[WitnessKey], trusted: Sequence[KeyLi
     for witness in witnesses:
         time = verify_cosignature(note, witness)
         if time is not None:
-            head = _head(note, trusted)
+            head = verify_trusted_head(note, trusted)
             found.append((WitnessSeen(name=witness.name, size=head.size, time=time), head.root_raw))
     if not found:
         raise IntegrityError("no witness that the log knows cosigned it; 'tunegate witness add' makes one known")
     return found
-
-
-def _head(note: str, trusted: Sequence[KeyLine]) -> Checkpoint:
-    errors = []
-    for line in trusted:
-        try:
-            return line.verify_head(note)
-        except IntegrityError as error:
-            errors.append(str(error))
-    raise IntegrityError("; ".join(errors))

@@ -69,6 +69,17 @@ class KeyLine:
         return head
 
 
+def verify_trusted_head(note: str, trusted: Sequence[KeyLine]) -> Checkpoint:
+    """The tree head in a note, if one of the trusted keys signed it in its time. Raises IntegrityError."""
+    errors = []
+    for line in trusted:
+        try:
+            return line.verify_head(note)
+        except IntegrityError as error:
+            errors.append(str(error))
+    raise IntegrityError("; ".join(errors))
+
+
 def verify_line(rotations: Sequence[Rotation], trusted: bytes) -> KeyLine:
     """The line of keys that a trusted one (32 raw bytes) is in. Raises IntegrityError unless these are one line, in
     order, every change signed by both, and the trusted key among them."""
