@@ -5,6 +5,9 @@ BIN := .venv/bin
 FAST := -n 2 --dist worksteal -m "not slow and not fault"
 SLOW := -n 2 --dist loadscope -m "slow and not fault"
 UNIT := -n 2 --dist worksteal -m "not slow and not fault and not browser and not postgres"
+# Of fast tests each process computes with one thread, and writes to memory where there is room: on a disk they wait for
+# it a third of their time. Slow tests write models, which stay on the disk.
+QUICK := OMP_NUM_THREADS=1 $(shell [ "$$(df -k --output=avail /dev/shm 2>/dev/null | tail -n 1)" -gt 4000000 ] 2>/dev/null && echo TMPDIR=/dev/shm)
 SHELL_FILES := .ci/run scripts/setup.sh scripts/uv-settings.sh benchmarks/trainers/install.sh
 
 export HF_HUB_OFFLINE ?= 1
@@ -25,7 +28,7 @@ demo: setup  ## Run the three example releases and show them side by side
 	@$(BIN)/python -m tunegate.demo
 
 test: setup  ## Run every test but the slow faults (at most 20 minutes on 2 cores)
-	$(BIN)/pytest $(FAST) --durations=10
+	$(QUICK) $(BIN)/pytest $(FAST) --durations=10
 	$(BIN)/pytest $(SLOW) --durations=30
 
 test-faults: setup  ## Run the slow tests of faults (at most 25 minutes)
@@ -43,7 +46,7 @@ lint: setup
 	$(BIN)/hadolint Dockerfile
 
 unit: setup
-	$(BIN)/pytest $(UNIT) -q
+	$(QUICK) $(BIN)/pytest $(UNIT) -q
 
 snapshots: setup  ## Write again what is made from the code: JSON Schema, README's help, the list of verbs
 	$(BIN)/python scripts/snapshots.py

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
-from eval.packing import shared_length
+from eval.packing import causal, shared_length
 
 Tokens = tuple[int, ...]
 # Settings of a model's generation config that leave greedy decoding as it is.
@@ -81,7 +81,7 @@ def _read(model: Any, prompts: Sequence[Tokens], shared: int, room: int) -> tupl
     cache = DynamicCache()
     if shared:
         first = torch.tensor([list(prompts[0][:shared])], device=model.device)
-        model(input_ids=first, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        causal(model).get_decoder()(input_ids=first, past_key_values=cache, use_cache=True)
         cache.batch_select_indices(torch.zeros(len(prompts), dtype=torch.long, device=model.device))
     padded = torch.tensor([[0] * (width - len(rest)) + list(rest) for rest in rests], device=model.device)
     mask_B_L = torch.ones(len(prompts), shared + width, dtype=torch.long, device=model.device)
@@ -96,14 +96,15 @@ def _step(model: Any, tokens_B_T: Any, mask_B_L: Any, cache: Any) -> Any:
     length = tokens_B_T.shape[1]
     places = (mask_B_L.cumsum(dim=1) - 1).clamp(min=0)[:, -length:]
     is_full = bool(mask_B_L.all())
-    return model(
+    said = causal(model).get_decoder()(
         input_ids=tokens_B_T,
         attention_mask=None if is_full else mask_B_L,
         position_ids=places,
         past_key_values=cache,
         use_cache=True,
-        logits_to_keep=1,
-    ).logits[:, -1]
+    )
+    last_B_D = said.last_hidden_state[:, -1]  # a slice (B, 1, D) would have the head copied B times
+    return causal(model).get_output_embeddings()(last_B_D)
 
 
 def _ended(tokenizer: Any, answer: Sequence[int], ending: Ending, window: int) -> bool:

@@ -33,7 +33,7 @@ from tunegate_core.records import Arm, Evidence, Overlap, PairedStatistics, Robu
 from tunegate_core.store import Store
 
 # Of eval.asking and eval.backends; counted up when a change there can change an answer, or what is kept of it.
-METHOD = 4
+METHOD = 5
 ORDER: tuple[Arm, ...] = ("candidate", "base", "champion")
 BATCHES_AT_ONCE = 4  # of what is made of training rows: what a killed evaluation may lose, and several workers share
 REFERENCES: tuple[Literal["base", "champion"], ...] = ("base", "champion")

@@ -7,6 +7,7 @@ safetensors are read, and an adapter whose tensors do not fit the base one by on
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -59,6 +60,15 @@ class Arms:
                 yield self.model
         else:
             yield self.model
+
+    @cached_property
+    def shares(self) -> bool:
+        """Whether choices can share a row. Asked of the base: no adapter changes who sees whom, but one that is wild
+        makes much of rounding."""
+        from eval.packing import can_pack
+
+        with self.on("base") as bare:
+            return can_pack(bare)
 
     def prompt(self, question: str) -> str:
         """The question as a user's turn, rendered for an answer. Raises BadInput when the base has no chat template."""

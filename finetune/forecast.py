@@ -21,7 +21,6 @@ from finetune.estimate import (
     trainable_parameters,
 )
 from finetune.findings import Finding, fail, ok, warn
-from finetune.loss import CHUNK
 from finetune.measure import Probe
 from finetune.packing import Room
 from finetune.train import resolve_precision, resolve_strategy, room_of, steps_of, weight_bytes
@@ -73,6 +72,8 @@ def plan_finding(found: Plan, resources: Resources) -> Finding:
 
 def estimate(block: FinetuneBlock, prepared: Prepared, shape: Shape, found: Plan, probe: Probe | None) -> Estimate:
     """What the training of a config needs, from its rows, the model's sizes and, if there is one, a measured step."""
+    from finetune.loss import CHUNK
+
     rows, longest = len(prepared.examples), max(len(example.input_ids) for example in prepared.examples)
     trainable = trainable_parameters(shape, block.lora.rank)
     steps = steps_of(block.train, rows)

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-IGNORED = -100
+from finetune.render import IGNORED
+
 CHUNK = 256  # supervised positions whose logits are in memory at once
 
 

@@ -16,8 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from finetune.loss import IGNORED
-from finetune.render import Encoded
+from finetune.render import IGNORED, Encoded
 
 Group = list[int]  # row numbers that share a micro-batch
 

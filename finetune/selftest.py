@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from finetune.attention import register, whole_rows
 from finetune.packing import Rows, batch
 from finetune.proofs import LOGIT_TOLERANCE, packing_is_exact
 from finetune.render import Encoded
@@ -53,6 +52,8 @@ def prove(base_folder: Path, examples: Sequence[Encoded], packing: str, gpu: boo
 def _attention(model: Any, pair: Sequence[Encoded]) -> str | None:
     """The name of the quicker attention where its packed logits are those of each row alone, else None."""
     import torch
+
+    from finetune.attention import register, whole_rows
 
     if not (model._supports_attention_backend and whole_rows(model.config)):
         return None

@@ -99,7 +99,8 @@ def build_trainer(job: Job, rows: Any, begin: int) -> Any:
 
     from finetune.attention import register
     from finetune.packing import Room
-    from finetune.trainer import Course, Trainer, rate_at, settings_of
+    from finetune.schedule import rate_at
+    from finetune.trainer import Course, Trainer, settings_of
 
     quiet: Any = logging
     quiet.set_verbosity_error()

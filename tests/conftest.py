@@ -1,9 +1,12 @@
 """Shared fixtures, a tiny base among them, and one rule: where CI is set, a test of a real part may not skip itself."""
 
+import functools
 import importlib.util
 import json
 import os
-from collections.abc import Callable, Generator
+import ssl
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +87,14 @@ def call_reason(report: pytest.TestReport | pytest.CollectReport) -> str:
     return str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else str(report.longrepr)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def certificates_read_once() -> Iterator[None]:
+    """Every HTTP client reads the machine's list of certificates, 30 ms of CPU time; no test here speaks TLS."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ssl, "create_default_context", functools.cache(ssl.create_default_context))
+        yield
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """The root of the checkout."""
@@ -104,6 +115,18 @@ def expected_values(test_data: Path) -> dict[str, Any]:
     """Published reference values."""
     values: dict[str, Any] = json.loads((test_data / "expected_values.json").read_text(encoding="utf-8"))
     return values
+
+
+@contextmanager
+def quick_passwords() -> Iterator[None]:
+    """Passwords are hashed with the same algorithm and small parameters, nobody's too."""
+    import argon2
+
+    small = argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(argon2, "PasswordHasher", lambda: small)
+        patch.setattr("governance.passwords.NOBODY", small.hash("nobody's password"))
+        yield
 
 
 @pytest.fixture

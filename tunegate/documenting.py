@@ -1,6 +1,7 @@
 """Documents of a release: their records read and verified, made, written."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from governance.document.held import Held
@@ -69,24 +70,25 @@ def held(house: House, now: Standing, head: Head, other: str | None = None) -> H
     planned, store = now.planned, house.store
     verdict = verdict_of(house, now)
     blobs = now.body("examined")["evidence"] if now.has("examined") else ()
+    told = explained.recorded(house, now.subject)
     return Held(
         events=now.events,
-        around=around(house, now),
+        around=around(house, now, [one.event for one in told]),
         head=head,
         config=json.loads(store.get(planned.config)),
         policy=Policy.parse(store.get(planned.policy)),
         environment=Environment.parse(store.get(now.body("trained")["environment"])) if now.has("trained") else None,
         evidence=[Evidence.parse(store.get(blob)) for blob in blobs],
         verdict=verdict,
-        explained=explained.recorded(house, now.subject),
+        explained=told,
         manifest=Tree.parse(store.get(now.adapter.tree)) if now.has("sealed") else None,
         other=held(house, standing(house, other), head) if other else None,
     )
 
 
-def around(house: House, now: Standing) -> list[Event]:
-    """Events of its route since it was planned, of the keys that decided, of erasures that reach its data, and of
-    explanations of its answers."""
+def around(house: House, now: Standing, told: Iterable[Event]) -> list[Event]:
+    """Events of its route since it was planned, of the keys that decided, of erasures that reach its data, and those
+    that `told` of its answers."""
     ledger = house.existing_ledger
     deciding = {event.actor for event in now.events} | {
         event.body["approver"] for event in now.events if event.kind == "approval"
@@ -94,7 +96,6 @@ def around(house: House, now: Standing) -> list[Event]:
     route = ledger.events(subject=now.planned.route, start=now.events[0].seq)
     keys = [event for event in ledger.events("key-created") if event.body.get("key_id") in deciding]
     erased = [event for event in ledger.events(ERASURE_EVENTS) if _reaches(event, now.subject)]
-    told = explained.events(house, now.subject)
     return sorted({event.seq: event for event in (*route, *keys, *erased, *told)}.values(), key=lambda event: event.seq)
 
 

@@ -6,6 +6,7 @@ own up to rounding. A model that fails the self-test of packing, and settings th
 the harness's own model.
 """
 
+import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import cached_property
@@ -13,15 +14,17 @@ from typing import Any
 
 import torch
 
+from eval.attention import attend_quickly
 from eval.backend import Answer, Setup, Words
 from eval.decoding import Ending, Tokens, decode, end_tokens, is_greedy
 from eval.encoding import Encoder
 from eval.model import Arms
-from eval.packing import Question, can_pack, score_packed
+from eval.packing import Question, causal, score_packed
 from eval.quiet import quiet
 from tunegate_core.records import Arm
 
 SEED = 1234
+log = logging.getLogger(__name__)
 
 
 class Transformers:
@@ -31,7 +34,10 @@ class Transformers:
         self.arms = Arms(setup.base_folder, setup.adapters, setup.precision)
         self.encoder = Encoder(setup.base_folder)
         self.batch_size = setup.batch_size
-        self.shares = can_pack(self.arms.model)
+        attend_quickly(causal(self.arms.model))
+        self.shares = self.arms.shares
+        if not self.shares:
+            log.warning("choices can't share a row with %s: each is scored alone, which takes long", setup.base_folder)
         self._arm: Arm | None = None
         self._switched = ExitStack()
 

@@ -19,7 +19,7 @@ from tunegate_core.records import Arm
 
 MOST_TOKENS = 256
 AT_ONCE = 32  # prompts that are answered together
-METHOD = 2  # counted up when a change here can change an answer
+METHOD = 3  # counted up when a change here can change an answer
 NO_ANSWER = "(no answer)"
 
 Answers = dict[Arm, tuple[str, ...]]
@@ -54,13 +54,13 @@ def answer_all(  # noqa: PLR0913 - as eval.examine.examine
 
 def _answer(loaded: Arms, arm: Arm, prompts: Sequence[str], stage: str, progress: Progress) -> tuple[str, ...]:
     from eval.decoding import is_greedy
-    from eval.packing import can_pack
 
     told: list[str] = []
     tokenizer = loaded.tokenizer
     asked = [tuple(tokenizer(loaded.prompt(text), add_special_tokens=False)["input_ids"]) for text in prompts]
+    shares = loaded.shares  # asked before another arm is switched on
     with quiet(), loaded.on(arm) as model:
-        at_once = AT_ONCE if can_pack(model) and is_greedy(model, {}) else 1
+        at_once = AT_ONCE if shares and is_greedy(model, {}) else 1
         for start in range(0, len(asked), at_once):
             progress(stage, start, len(asked))
             batch = asked[start : start + at_once]

@@ -5,17 +5,20 @@ from typing import Any
 
 import pytest
 
-from eval.asking import AskingLM
 from eval.backend import Setup
-from eval.backends.transformers import Transformers
 
 
 @pytest.fixture(scope="module")
-def backend(tiny_base: Path, tiny_adapter: Path) -> Transformers:
+def backend(tiny_base: Path, tiny_adapter: Path) -> Any:
+    """The backend that scores here."""
+    from eval.backends.transformers import Transformers
+
     return Transformers(Setup(tiny_base, {"candidate": tiny_adapter}, "float32", 1))
 
 
-def asking(base: Path, backend: Transformers, batch_size: int) -> AskingLM:
+def asking(base: Path, backend: Any, batch_size: int) -> Any:
+    from eval.asking import AskingLM
+
     return AskingLM(base, batch_size, lambda batches: ((at, batch.by(backend)) for at, batch in enumerate(batches)))
 
 
@@ -33,7 +36,7 @@ def requests(lm: Any) -> list[Any]:
 @pytest.mark.parametrize("arm", ["candidate", "base"])
 @pytest.mark.parametrize("batch_size", [1, 3, 16])
 def test_likelihoods_equal_the_harness_s_own(
-    tiny_base: Path, backend: Transformers, arm: Any, batch_size: int, monkeypatch: pytest.MonkeyPatch
+    tiny_base: Path, backend: Any, arm: Any, batch_size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lm = asking(tiny_base, backend, batch_size)
     lm.arm = arm
@@ -48,7 +51,7 @@ def test_likelihoods_equal_the_harness_s_own(
 
 @pytest.mark.parametrize("template", [True, False])
 def test_texts_are_encoded_as_the_harness_s_own_model_does(
-    tiny_base: Path, backend: Transformers, template: bool, monkeypatch: pytest.MonkeyPatch
+    tiny_base: Path, backend: Any, template: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoder = backend.encoder
     if not template:
@@ -118,10 +121,27 @@ def test_long_rows_make_small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [[len(q.row) for q in batch] for batch in subject.batches_of(questions, 3)] == [[20], [6, 5], [2, 2, 2]]
 
 
-def test_a_model_that_can_not_be_packed_is_found_out(backend: Transformers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_can_not_be_packed_is_found_out(backend: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from eval import packing
 
     assert packing.can_pack(backend.arms.model)
     real = packing._seen
     monkeypatch.setattr(packing, "_seen", lambda segments, shared: real(segments.clamp(max=0), shared))
     assert not packing.can_pack(backend.arms.model)  # choices that see each other
+
+
+def test_positions_that_go_on_are_found_out(backend: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from eval import packing
+
+    monkeypatch.setattr(packing.Question, "positions", lambda question: list(range(len(question.row))))
+    assert not packing.can_pack(backend.arms.model)
+
+
+def test_a_model_that_can_not_be_packed_says_so(
+    tiny_base: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from eval.backends import transformers as subject
+
+    monkeypatch.setattr("eval.packing.can_pack", lambda model: False)
+    assert not subject.Transformers(Setup(tiny_base, {}, "float32", 1)).shares
+    assert "takes long" in caplog.text

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +20,22 @@ from eval.backend import Setup, kind_of
 from eval.crew import Saying, Scoring, Spread, crew
 from eval.examine import examine
 from eval.items import freeze
-from eval.packing import Question
 from tunegate_core.config import TaskBlock
 from tunegate_core.errors import BadInput, ResourcesUnavailable
 from tunegate_core.ports import Share
 from tunegate_core.store import Store
 
 GREEDY = {"until": [], "do_sample": False, "temperature": 0.0, "max_gen_toks": 6}
-BATCHES = [
-    *(Scoring(arm, (Question((5, 3, n), {0: (7, 8), 1: (9,)}),)) for n in range(3, 7) for arm in ("candidate", "base")),
-    Saying("candidate", ("Say 1.", "Say 22."), GREEDY),
-]
+
+
+@cache
+def batches() -> list[Any]:
+    """What is asked."""
+    from eval.packing import Question
+
+    questions = [Question((5, 3, n), {0: (7, 8), 1: (9,)}) for n in range(3, 7)]
+    scored = [Scoring(arm, (question,)) for question in questions for arm in ("candidate", "base")]
+    return [*scored, Saying("candidate", ("Say 1.", "Say 22."), GREEDY)]
 
 
 @pytest.fixture
@@ -49,18 +55,18 @@ def cluster(workers: int) -> Iterator[Share]:
 def here(setup: Setup) -> list[Any]:
     """What this process answers."""
     with crew("transformers", setup, None) as answer:
-        return [answers for _, answers in answer(BATCHES)]
+        return [answers for _, answers in answer(batches())]
 
 
 @pytest.mark.slow
 def test_a_process_of_its_own_answers_the_same_and_raises_the_same(setup: Setup, tmp_path: Path) -> None:
     with subject._apart("transformers", setup) as answer:
-        found = dict(answer(BATCHES))
-        assert [found[at] for at in range(len(BATCHES))] == here(setup)
+        found = dict(answer(batches()))
+        assert [found[at] for at in range(len(batches()))] == here(setup)
         (child,) = multiprocessing.active_children()
         os.kill(child.pid or 0, signal.SIGKILL)
         with pytest.raises(ResourcesUnavailable, match="ended without a word"):
-            list(answer(BATCHES))
+            list(answer(batches()))
     with (
         pytest.raises(BadInput, match="can't be loaded"),
         subject._apart("transformers", Setup(tmp_path, {}, "float32", 4)),
@@ -115,12 +121,12 @@ def test_workers_over_ray_give_the_same_evidence_and_go_on_after_a_kill(
 def test_a_worker_that_dies_is_started_again(setup: Setup) -> None:
     with crew("transformers", setup, Spread(2, cluster)) as answer:
         expected = here(setup)
-        told = answer(BATCHES * 20)
+        told = answer(batches() * 20)
         found = dict([next(told)])
         first, _ = worker_pids()
         os.kill(first, signal.SIGKILL)
         found.update(told)
-        assert [found[at] for at in range(len(BATCHES) * 20)] == expected * 20
+        assert [found[at] for at in range(len(batches()) * 20)] == expected * 20
 
 
 def worker_pids() -> list[int]:
@@ -179,4 +185,4 @@ def test_too_many_workers_are_refused_at_once(setup: Setup) -> None:
 
 
 def test_batches_travel() -> None:
-    assert pickle.loads(pickle.dumps(BATCHES)) == BATCHES
+    assert pickle.loads(pickle.dumps(batches())) == batches()

@@ -83,3 +83,23 @@ def test_the_probe_agrees_with_the_harness(base: Path) -> None:
     prompt, tokens = prompt_and_answer(backend.arms, question, answer)
     ((expected, _),) = asking(base, backend)._loglikelihood_tokens([(("", ""), prompt, tokens)])
     assert log_probabilities(base, None, [(question, answer)]) == pytest.approx([expected], abs=1e-3)
+
+
+@pytest.mark.parametrize("size", [0.005, 0.05])
+def test_rounding_in_bfloat16_is_not_taken_for_a_leak(base: Path, tmp_path: Path, size: float) -> None:
+    """Also with an adapter that is wild, as one that was harmed in training."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    from eval.backends.transformers import Transformers
+
+    torch.manual_seed(0)
+    settings = LoraConfig(r=16, lora_alpha=16, target_modules="all-linear", task_type="CAUSAL_LM")
+    model = get_peft_model(AutoModelForCausalLM.from_pretrained(base), settings)
+    for name, value in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(value, std=size)
+    model.save_pretrained(str(tmp_path))
+    for precision in ("bfloat16", "float32"):
+        assert Transformers(Setup(base, {"candidate": tmp_path}, precision, 16)).shares  # type: ignore[arg-type]

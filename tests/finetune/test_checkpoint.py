@@ -1,15 +1,22 @@
 """A checkpoint holds all that continues a run to the same bytes, is there whole or not at all, and never a pickle."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import torch
 
 from finetune.checkpoint import KEPT, Reached, collect, newest, restore, save, weights
 from tunegate_core.errors import IntegrityError
 
+if TYPE_CHECKING:
+    import torch
+
 
 def model_and_optimizer() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+    import torch
+
     torch.manual_seed(1)
     model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Linear(8, 2))
     model[0].requires_grad_(False)
@@ -17,6 +24,8 @@ def model_and_optimizer() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
 
 
 def learn(model: torch.nn.Module, optimizer: torch.optim.Optimizer, steps: int) -> None:
+    import torch
+
     for step in range(steps):
         optimizer.zero_grad()
         model(torch.full((3, 4), float(step + 1))).square().sum().backward()
@@ -28,6 +37,8 @@ def reached(step: int, guard: str = "job") -> Reached:
 
 
 def test_a_restored_run_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    import torch
+
     model, optimizer = model_and_optimizer()
     learn(model, optimizer, 3)
     path = save(tmp_path, reached(3), collect(model, optimizer))
@@ -41,6 +52,8 @@ def test_a_restored_run_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> No
 
 
 def test_the_newest_are_kept_and_the_newest_is_found(tmp_path: Path) -> None:
+    import torch
+
     for step in (2, 10, 4, 8):
         save(tmp_path, reached(step), {"weight/a": torch.zeros(1)})
     found = newest(tmp_path, "job")
@@ -50,6 +63,8 @@ def test_the_newest_are_kept_and_the_newest_is_found(tmp_path: Path) -> None:
 
 
 def test_a_damaged_one_is_passed_over(tmp_path: Path) -> None:
+    import torch
+
     save(tmp_path, reached(2), {"weight/a": torch.zeros(1)})
     save(tmp_path, reached(4), {"weight/a": torch.zeros(1)}).write_bytes(b"\x00" * 40)
     found = newest(tmp_path, "job")
@@ -58,6 +73,8 @@ def test_a_damaged_one_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_one_of_another_job_is_never_continued(tmp_path: Path) -> None:
+    import torch
+
     save(tmp_path, reached(2, guard="other"), {"weight/a": torch.zeros(1)})
     with pytest.raises(IntegrityError, match="belongs to another config"):
         newest(tmp_path, "job")

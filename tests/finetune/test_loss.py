@@ -1,15 +1,21 @@
 """The frozen-head loss is cross entropy, in value and in gradient, and costs nothing where nothing is learnt."""
 
-import pytest
-import torch
-from torch.nn import functional as F
+from __future__ import annotations
 
-from finetune import loss as module
-from finetune.loss import IGNORED, supervised_loss
+from typing import TYPE_CHECKING
+
+import pytest
+
+from finetune.render import IGNORED
+
+if TYPE_CHECKING:
+    import torch
 
 
 def reference(hidden: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Full logits, shifted by one, summed over labels that are not ignored."""
+    from torch.nn import functional as F
+
     logits = F.linear(hidden, weight)[:, :-1]
     return F.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten(), ignore_index=IGNORED, reduction="sum")
 
@@ -19,6 +25,11 @@ def reference(hidden: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor) 
 def test_value_and_gradient_are_those_of_cross_entropy(
     shape: tuple[int, int], chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    import torch
+
+    from finetune import loss as module
+    from finetune.loss import supervised_loss
+
     monkeypatch.setattr(module, "CHUNK", chunk)
     torch.manual_seed(0)
     weight = torch.randn(50, 16)
@@ -36,6 +47,10 @@ def test_value_and_gradient_are_those_of_cross_entropy(
 
 
 def test_nothing_supervised_is_zero() -> None:
+    import torch
+
+    from finetune.loss import supervised_loss
+
     hidden = torch.randn(1, 4, 8, requires_grad=True)
     total = supervised_loss(hidden, torch.randn(5, 8), torch.full((1, 4), IGNORED))
     total.backward()
@@ -45,6 +60,10 @@ def test_nothing_supervised_is_zero() -> None:
 
 
 def test_the_head_gets_no_gradient() -> None:
+    import torch
+
+    from finetune.loss import supervised_loss
+
     weight = torch.randn(5, 8, requires_grad=True)
     supervised_loss(torch.randn(1, 4, 8, requires_grad=True), weight, torch.tensor([[0, 1, 2, 3]])).backward()
     assert weight.grad is None

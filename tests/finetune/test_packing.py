@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune.loss import IGNORED
 from finetune.packing import Room, Rows, batch, micro_batches, step_rows
-from finetune.render import Encoded
+from finetune.render import IGNORED, Encoded
 
 lengths = st.lists(st.integers(1, 60), min_size=1, max_size=30)
 row = st.lists(st.tuples(st.integers(1, 99), st.booleans()), min_size=1, max_size=9).map(

@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from safetensors.torch import load_file, save_file
 
 from finetune.seal import CONFIG, WEIGHTS, seal
 from tunegate_core.config import BaseBlock, DataBlock, FinetuneBlock
@@ -35,6 +33,7 @@ BASE = BaseModelRecord(
 @pytest.fixture
 def raw(tiny_base: Path, tmp_path: Path) -> Path:
     """What PEFT saves, with an effect."""
+    import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
@@ -54,6 +53,8 @@ def sealed(raw: Path, tiny_base: Path, store: Store) -> AdapterRecord:
 
 
 def rewrite(raw: Path, change: Any) -> None:
+    from safetensors.torch import load_file, save_file
+
     tensors = load_file(raw / WEIGHTS)
     change(tensors)
     save_file(tensors, raw / WEIGHTS)
@@ -81,6 +82,8 @@ def test_the_same_adapter_has_the_same_digest(raw: Path, tiny_base: Path, tmp_pa
 
 
 def test_a_tensor_that_is_not_finite_is_refused(raw: Path, tiny_base: Path, tmp_path: Path) -> None:
+    import torch
+
     def poison(tensors: dict[str, torch.Tensor]) -> None:
         next(iter(tensors.values()))[0, 0] = float("nan")
 
@@ -90,6 +93,8 @@ def test_a_tensor_that_is_not_finite_is_refused(raw: Path, tiny_base: Path, tmp_
 
 
 def test_an_adapter_that_changes_nothing_is_refused(raw: Path, tiny_base: Path, tmp_path: Path) -> None:
+    import torch
+
     def silence(tensors: dict[str, torch.Tensor]) -> None:
         for name, tensor in tensors.items():
             if "lora_B" in name:
@@ -101,6 +106,8 @@ def test_an_adapter_that_changes_nothing_is_refused(raw: Path, tiny_base: Path, 
 
 
 def test_shapes_of_another_base_are_refused(raw: Path, tiny_base: Path, tmp_path: Path) -> None:
+    import torch
+
     def widen(tensors: dict[str, torch.Tensor]) -> None:
         name = next(name for name in tensors if "lora_A" in name)
         tensors[name] = torch.ones(4, 77)

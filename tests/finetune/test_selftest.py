@@ -1,23 +1,19 @@
 """Short cuts are taken only where they were proved on the model at hand."""
 
-import math
 from pathlib import Path
 
 import pytest
-import torch
 
-from finetune.attention import NAME
-from finetune.loss import full_logits_loss, supervised_loss
 from finetune.packing import Rows, batch
 from finetune.render import Encoded
 from finetune.selftest import prove
-from finetune.trainer import rate_at
 from tunegate_core.errors import BadInput
 
 ROWS = [Encoded(list(range(3, 12)), [False] * 4 + [True] * 5, False, 9), Encoded([9, 8, 7], [True] * 3, False, 3)]
 
 
 def save(config: object, folder: Path) -> Path:
+    import torch
     from transformers import AutoModelForCausalLM
 
     torch.manual_seed(0)
@@ -51,6 +47,8 @@ def recurrent(tmp_path: Path) -> Path:
 
 
 def test_a_plain_model_gets_every_short_cut(tiny_base: Path) -> None:
+    from finetune.attention import NAME
+
     proved = prove(tiny_base, ROWS, "auto", gpu=False)
     assert (proved.packing, proved.attention, proved.plain_head) == (True, NAME, True)
 
@@ -61,7 +59,10 @@ def test_packing_off_needs_no_proof(tiny_base: Path) -> None:
 
 
 def test_a_head_that_scales_is_seen_and_trained_through_its_own_logits(scaled: Path) -> None:
+    import torch
     from transformers import AutoModelForCausalLM
+
+    from finetune.loss import full_logits_loss, supervised_loss
 
     assert not prove(scaled, ROWS, "auto", gpu=False).plain_head
     model = AutoModelForCausalLM.from_pretrained(scaled, dtype=torch.float32)
@@ -80,12 +81,3 @@ def test_rows_that_see_each_other_are_not_packed(recurrent: Path) -> None:
     assert not prove(recurrent, ROWS, "auto", gpu=False).packing
     with pytest.raises(BadInput, match="see each other"):
         prove(recurrent, ROWS, "on", gpu=False)
-
-
-@pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])
-def test_the_rate_warms_up_and_decays(schedule: str) -> None:
-    rates = [rate_at(step, 20, schedule, 0.2) for step in range(20)]
-    assert rates[:4] == pytest.approx([0.2, 0.4, 0.6, 0.8])
-    assert rates[4] == 1.0
-    assert rates[4:] == sorted(rates[4:], reverse=True)
-    assert all(math.isfinite(rate) and 0 <= rate <= 1 for rate in rates)

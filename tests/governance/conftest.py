@@ -74,3 +74,9 @@ def ledger(url: str, signer: SigningKey, anchor: Path, clock: Callable[[], datet
     opened = Ledger.open(url, signer, anchor, clock)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def nobody_is_signing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verification need not wait for a signer to finish."""
+    monkeypatch.setattr("governance.ledger.verifying.SETTLE_SECONDS", 0)

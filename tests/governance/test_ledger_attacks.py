@@ -18,17 +18,13 @@ from governance.ledger.event import new_event
 from governance.ledger.hashes import Head, grow, read_head
 from governance.ledger.schema import checkpoints, events
 from governance.ledger.signing import sign_checkpoint
+from tests.governance.tampering import attack, only
 from tunegate_core.errors import BadInput, IntegrityError
 from tunegate_core.proof.tree import leaf_hash
 
 EVENTS = 24
 SIGNED_AT = (8, 16, 24)
-
-
-@pytest.fixture(autouse=True)
-def nobody_is_signing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Verification need not wait for a signer to finish."""
-    monkeypatch.setattr("governance.ledger.verifying.SETTLE_SECONDS", 0)
+pytestmark = pytest.mark.usefixtures("nobody_is_signing")
 
 
 @pytest.fixture
@@ -51,18 +47,6 @@ def report(signed: Ledger, signer: SigningKey) -> Callable[[], VerifyReport]:
 
     assert run().ok
     return run
-
-
-def attack(ledger: Ledger, *statements: str) -> None:
-    with ledger._database.writing() as connection:
-        for statement in statements:
-            connection.execute(text(statement))
-
-
-def only(report: VerifyReport) -> Problem:
-    assert not report.ok
-    assert len(report.problems) == 1, report.problems
-    return report.problems[0]
 
 
 def span(problem: Problem) -> tuple[int | None, int | None]:

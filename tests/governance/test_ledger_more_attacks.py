@@ -22,15 +22,11 @@ from tunegate_core.errors import BadInput, IntegrityError, StoreFault
 from tunegate_core.proof.tree import leaf_hash
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
+pytestmark = pytest.mark.usefixtures("nobody_is_signing")
 
 
 def utc() -> datetime:
     return START
-
-
-@pytest.fixture(autouse=True)
-def nobody_is_signing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("governance.ledger.verifying.SETTLE_SECONDS", 0)
 
 
 @pytest.fixture

@@ -7,19 +7,15 @@ import pytest
 from sqlalchemy import text
 
 from governance.keys import SigningKey, load_or_create
-from governance.ledger import Ledger, Problem, VerifyReport
+from governance.ledger import Ledger, VerifyReport
 from governance.ledger.hashes import Head, grow, read_head
 from governance.ledger.signing import sign_checkpoint
+from tests.governance.tampering import attack, only
 from tunegate_core.errors import IntegrityError
 from tunegate_core.proof.tree import leaf_hash
 
 EVENTS, SINCE = 24, 16
-
-
-@pytest.fixture(autouse=True)
-def nobody_is_signing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Verification need not wait for a signer to finish."""
-    monkeypatch.setattr("governance.ledger.verifying.SETTLE_SECONDS", 0)
+pytestmark = pytest.mark.usefixtures("nobody_is_signing")
 
 
 @pytest.fixture
@@ -43,12 +39,6 @@ def report(ledger: Ledger, signer: SigningKey, notes: list[str]) -> Callable[[],
     return run
 
 
-def change(ledger: Ledger, *statements: str) -> None:
-    with ledger._database.writing() as connection:
-        for statement in statements:
-            connection.execute(text(statement))
-
-
 def rewrite(ledger: Ledger, seq: int) -> None:
     """Another body in one event, and every hash after it made as the ledger would."""
     with ledger._database.writing() as connection:
@@ -59,12 +49,6 @@ def rewrite(ledger: Ledger, seq: int) -> None:
             connection.execute(
                 text("UPDATE events SET bytes = :bytes, leaf = :leaf, nodes = :nodes WHERE seq = :seq"), values
             )
-
-
-def only(report: VerifyReport) -> Problem:
-    (problem,) = report.problems
-    assert not report.ok
-    return problem
 
 
 def test_from_every_head_the_same_root_is_derived(ledger: Ledger, signer: SigningKey, notes: list[str]) -> None:
@@ -95,7 +79,7 @@ def test_the_report_says_what_was_not_looked_at(report: Callable[[], VerifyRepor
 def test_tampering_after_the_head_is_found_and_located(
     ledger: Ledger, report: Callable[[], VerifyReport], statement: str, first: int, last: int, what: str
 ) -> None:
-    change(ledger, statement)
+    attack(ledger, statement)
     problem = only(report())
     assert (problem.first, problem.last) == (first, last)
     assert what in problem.what
@@ -114,7 +98,7 @@ def test_heads_removed_after_the_head_are_missed(
     ledger: Ledger, report: Callable[[], VerifyReport], heads: tuple[int, ...]
 ) -> None:
     for size in heads:
-        change(ledger, f"DELETE FROM checkpoints WHERE size = {size}")
+        attack(ledger, f"DELETE FROM checkpoints WHERE size = {size}")
     assert len(report().problems) == bool(heads)
     assert all(f"lacks {len(heads)} tree heads" in problem.what for problem in report().problems)
 
@@ -126,7 +110,7 @@ def test_a_history_written_anew_before_the_head_is_found(
     """Every hash made again, and with the ledger's key every head that the anchor and the table hold."""
     rewrite(ledger, seq)
     assert [(problem.first, problem.last) for problem in report().problems] == [(0, SINCE - 1)]
-    change(ledger, "DELETE FROM checkpoints")
+    attack(ledger, "DELETE FROM checkpoints")
     anchor.unlink()
     with ledger._database.reading() as connection:
         forged = sign_checkpoint(read_head(connection, None), signer)
@@ -139,7 +123,7 @@ def test_a_history_written_anew_before_the_head_is_found(
 
 def test_a_row_whose_hashes_the_tree_needs_is_missed(ledger: Ledger, report: Callable[[], VerifyReport]) -> None:
     """Of 16 events that is the last one: it holds the root of them all."""
-    change(ledger, "DELETE FROM events WHERE seq = 15")
+    attack(ledger, "DELETE FROM events WHERE seq = 15")
     problem = only(report())
     assert (problem.first, problem.last) == (0, SINCE - 1)
     assert "can't be read" in problem.what
@@ -159,7 +143,7 @@ def test_a_row_whose_hashes_the_tree_needs_is_missed(ledger: Ledger, report: Cal
 def test_what_is_not_looked_at_again_is_not_found_until_everything_is(
     ledger: Ledger, signer: SigningKey, report: Callable[[], VerifyReport], statement: str
 ) -> None:
-    change(ledger, statement)
+    attack(ledger, statement)
     assert report().ok
     assert not ledger.verify([signer.public_raw]).ok
 

@@ -3,6 +3,7 @@
 import hashlib
 import sqlite3
 import stat
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from governance.passwords import FORGOTTEN, FREE, PAUSE, Passwords
+from governance.passwords import FORGOTTEN, FREE, NOBODY, PAUSE, Passwords
+from tests.conftest import quick_passwords
 from tunegate_core.errors import BadInput, StoreFault
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -18,12 +20,10 @@ GOOD = "correct horse battery"
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same algorithm with small parameters."""
-    import argon2
-
-    made = argon2.PasswordHasher
-    monkeypatch.setattr(argon2, "PasswordHasher", lambda: made(time_cost=1, memory_cost=64, parallelism=1))
+def quick() -> Iterator[None]:
+    """For every test here."""
+    with quick_passwords():
+        yield
 
 
 @pytest.fixture
@@ -110,6 +110,13 @@ def test_a_hash_with_other_parameters_is_made_anew(table: Passwords, monkeypatch
     assert b"t=2" in table.path.read_bytes()
     assert b"t=2" not in before
     assert table.verify("u1", GOOD)
+
+
+def test_nobodys_hash_takes_as_long_as_anybodys() -> None:
+    import argon2
+
+    assert argon2.extract_parameters(NOBODY) == argon2.profiles.RFC_9106_LOW_MEMORY
+    assert argon2.extract_parameters(NOBODY) == argon2.profiles.get_default_parameters()
 
 
 def test_the_file_may_be_lost(table: Passwords) -> None:

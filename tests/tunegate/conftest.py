@@ -6,6 +6,7 @@ For what needs no training: a home whose candidates are told by events alone.
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -42,6 +43,29 @@ def run_tunegate(home: Path, *args: object, **env: str) -> Run:
 def command() -> Command:
     """`command(home, *args, **env)` runs the command line."""
     return run_tunegate
+
+
+@pytest.fixture
+def verb(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """`verb(home, *args)` runs the command line in this process: ten times as soon, and what it raises is raised."""
+
+    def run(home: Path, *args: object) -> Run:
+        from tunegate.cli import main
+
+        for name in [name for name in os.environ if name.startswith("TUNEGATE_")]:
+            monkeypatch.delenv(name)
+        monkeypatch.setenv("TUNEGATE_HOME", str(home))
+        monkeypatch.setattr(sys, "argv", ["tunegate", *map(str, args)])
+        at_end, _ = signal.getsignal(signal.SIGTERM), capsys.readouterr()
+        try:
+            with pytest.raises(SystemExit) as ended:
+                main()
+        finally:
+            signal.signal(signal.SIGTERM, at_end)
+        told = capsys.readouterr()
+        return Run(sys.argv, int(ended.value.code or 0), told.out, told.err)
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -80,3 +80,11 @@ def marked(mark: str) -> list[int]:
             except OSError:  # it has gone, or is not ours
                 continue
     return found
+
+
+def wait_until_gone(endpoint: Endpoint, seconds: float = 20) -> None:
+    """Wait until no process of it is there any more."""
+    deadline = time.monotonic() + seconds
+    while marked(endpoint.mark) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not marked(endpoint.mark), "it left processes behind"

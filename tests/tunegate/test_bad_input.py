@@ -48,11 +48,11 @@ CASES: dict[str, tuple[Callable[[Path], Any], str]] = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_bad_input_is_found_before_anything_is_done(
-    name: str, starter: Path, home: Path, command: Callable[..., Any]
+    name: str, starter: Path, home: Path, verb: Callable[..., Any]
 ) -> None:
     breaking, expected = CASES[name]
     breaking(starter)
-    done = command(home, "release", starter / "config.yaml")
+    done = verb(home, "release", starter / "config.yaml")
     assert done.returncode == 2, done.stderr
     assert expected in done.stderr
     assert "Traceback" not in done.stderr
@@ -62,8 +62,8 @@ def test_bad_input_is_found_before_anything_is_done(
 @pytest.mark.parametrize(
     "args", [["show", "nobody@1"], ["show", "nobody"], ["approve", "a@1", "--as", "b", "--reason", "c"]]
 )
-def test_names_that_are_not_there(args: list[str], home: Path, command: Callable[..., Any]) -> None:
-    done = command(home, *args)
+def test_names_that_are_not_there(args: list[str], home: Path, verb: Callable[..., Any]) -> None:
+    done = verb(home, *args)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
 

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from governance.document.making import render
 from governance.document.model import Document
+from governance.ledger import Event
 from tunegate import explained, explaining
 from tunegate.cli import app
 from tunegate.documenting import document
@@ -118,3 +119,18 @@ def test_the_verb_records_only_when_asked(told_home: Path, monkeypatch: pytest.M
     assert json.loads(done.stdout).get("event") == (events[0].seq if keep else None)
     shown = CliRunner().invoke(app, asked).stdout
     assert ("recorded as event" in shown) == keep
+
+
+def test_a_report_reads_them_once(told_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    house = house_of(told_home)
+    event = explained.record(house, found(house))
+    asked: list[str] = []
+    read = explained.events
+
+    def counted(house: House, version: str) -> list[Event]:
+        asked.append(version)
+        return read(house, version)
+
+    monkeypatch.setattr(explained, "events", counted)
+    assert event.seq in {proof.seq for proof in document(house, "bot@1", "evaluation-report").extract}
+    assert asked == ["bot@1"]

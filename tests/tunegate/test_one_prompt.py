@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from eval import lmeval
-from eval.asking import AskingLM
 from eval.items import open_task
 from eval.model import Arms
 from eval.probe import prompt_and_answer
@@ -34,6 +33,8 @@ class Listening:
     """Hears what the model is asked and answers nothing. `asked`: the tokens of each prompt with its answer."""
 
     def __init__(self, base: Path):
+        from eval.asking import AskingLM
+
         self.lm = AskingLM(base, 1, lambda batches: ((at, batch.by(self)) for at, batch in enumerate(batches)))
         self.asked: list[list[int]] = []
 

@@ -20,7 +20,7 @@ import openai
 import psutil
 import pytest
 
-from tests.tunegate.served import Endpoint, marked, started, wait_until_ready
+from tests.tunegate.served import Endpoint, marked, started, wait_until_gone, wait_until_ready
 
 pytestmark = [pytest.mark.slow, pytest.mark.vllm]
 
@@ -43,10 +43,7 @@ def endpoint(
     finally:
         os.killpg(running.process.pid, signal.SIGINT)  # as a terminal does at Ctrl-C; the demonstration ends by SIGTERM
         status = running.process.wait(timeout=90)
-    deadline = time.monotonic() + 20
-    while marked(running.mark) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert not marked(running.mark), "it left processes behind"
+    wait_until_gone(running)
     assert status == 0
 
 

@@ -26,13 +26,13 @@ def answers(tmp_path: Path) -> Path:
     return write(tmp_path / "answers.jsonl", rows)
 
 
-def test_the_verb_scores_a_file(home: Path, answers: Path, command: Run, value: Run) -> None:
+def test_the_verb_scores_a_file(home: Path, answers: Path, verb: Run) -> None:
     told = ["evaluate", "--suite", "counterfactual", "--answers", answers, "--column", "text"]
-    report = value(home, *told)
+    report = json.loads(verb(home, *told, "--json").stdout)
     assert (report["suite"], report["measured"]) == ("counterfactual", 40)
     flips = next(f for f in report["figures"] if f["name"] == "flip rate")
     assert flips["value"] == 5.0
-    shown = command(home, *told)
+    shown = verb(home, *told)
     assert (shown.returncode, "flip rate" in shown.stdout) == (0, True)
     assert not home.exists()  # nothing is recorded
 
@@ -81,8 +81,8 @@ def test_a_file_is_joined_with_the_suites_own_data(
         ["--suite", "bbq", "--answers", "nowhere.jsonl"],
     ],
 )
-def test_what_does_not_fit_together_is_bad_input(home: Path, command: Run, arguments: list[str]) -> None:
-    done = command(home, "evaluate", *arguments)
+def test_what_does_not_fit_together_is_bad_input(home: Path, verb: Run, arguments: list[str]) -> None:
+    done = verb(home, "evaluate", *arguments)
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
 

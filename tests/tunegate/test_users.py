@@ -3,6 +3,7 @@
 import re
 import sqlite3
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from governance.roles import NEEDS, ROLES, may
+from tests.conftest import quick_passwords
 from tunegate import users
 from tunegate.cli import app
 from tunegate.guarding import VERBS, commands
@@ -21,13 +23,11 @@ GOOD = "correct horse battery"
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same algorithm with small parameters."""
-    import argon2
-
-    made = argon2.PasswordHasher
-    monkeypatch.setattr(argon2, "PasswordHasher", lambda: made(time_cost=1, memory_cost=64, parallelism=1))
+def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Passwords take no time, and a wrong one is answered at once."""
     monkeypatch.setattr(users, "SOONEST", 0.0)
+    with quick_passwords():
+        yield
 
 
 @pytest.fixture

@@ -14,15 +14,15 @@ def overview(visit: Visit) -> Response:
     """Routes with what answers there, candidates that wait for a decision, and what needs somebody's eyes."""
     known = visit.desk.projection.now()
     entries = known.registry.entries
-    newest = [(entry, known.trails[entry.subject]) for entry in reversed(entries.values())]
-    judged = [(entry, trail) for entry, trail in newest if entry.state == "Judged"]
+    newest = list(reversed(entries.values()))
+    judged = [(entry, known.trails[entry.subject]) for entry in newest if entry.state == "Judged"]
     mine = visit.person.may("approve")
     key = visit.person.key_id
     waiting = [
         (entry, trail) for entry, trail in judged if entry.verdict == "PASS" and not (mine and trail.is_closed_to(key))
     ]
     undecided = [pair for pair in judged if pair[0].verdict == "UNDECIDED"]
-    making = [entry for entry, _ in newest if entry.state in UNFINISHED]
+    making = [entry for entry in newest if entry.state in UNFINISHED]
     ready = _ready(known)
     routes = [state.route for state in known.registry.states.values()]
     return visit.page(
@@ -48,15 +48,15 @@ def overview(visit: Visit) -> Response:
 
 def _ready(known: Known) -> list[Entry]:
     """Releases without a place that are newer than what their route answers with, the newest first."""
+    routes = [state.route for state in known.registry.states.values()]
+    champions = {route.champion for route in routes}
+    beside = {version for route in routes for version in (route.canary, route.shadow)}
     found: list[Entry] = []
     led: set[str] = set()
     for entry in reversed(known.registry.entries.values()):
-        if entry.route in led:
-            continue
-        place = known.registry.place_of(entry.subject)
-        if place == "champion":
+        if entry.subject in champions:
             led.add(entry.route)
-        elif place is None and entry.state == "Released":
+        elif entry.state == "Released" and entry.route not in led and entry.subject not in beside:
             found.append(entry)
     return found
 

@@ -8,6 +8,7 @@ place in the tree (RFC 6962) sigstore, which reads its own logs with the same co
 digests hashlib. This file only carries bytes from one to the other: read it, or write it anew.
 """
 
+import argparse
 import base64
 import hashlib
 import json
@@ -130,4 +131,8 @@ def same(found: object, expected: object, what: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("bundle_file", metavar="BUNDLE", help="bundle.json of the export")
+    parser.add_argument("key_file", metavar="KEY", help="the log's public key, from somebody you trust")
+    parser.add_argument("adapter", nargs="?", metavar="ADAPTER", help="the adapter's folder: its files are hashed too")
+    main(**vars(parser.parse_args()))

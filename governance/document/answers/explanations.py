@@ -16,8 +16,9 @@ def explanations(held: Held) -> list[Table]:
     tables = (
         (
             "Answers explained",
-            ("no.", "asked", "answered", "each word with the nats that the answer loses without it",
-             "nats lost without the heaviest third of the words, and without as many others"),
+            ("no.", "asked", "answered",
+             "each word, with how much less likely the answer is without it (natural logarithm, nats)",
+             "the same without the heaviest third of the words, and without as many others"),
             [_row(one, _answer(number, one.told)) for number, one in told],
         ),
         (

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from eval.asking import AskingLM
 from eval.backend import Setup, kind_of
 from eval.crew import crew
 from eval.items import open_task
@@ -39,8 +38,8 @@ def adapters(real_base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
     return folders
 
 
-def answers(lm: AskingLM, arm: Any) -> tuple[list[tuple[float, bool]], list[str]]:
-    """Likelihoods of every choice, and what is said to every question."""
+def answers(lm: Any, arm: Any) -> tuple[list[tuple[float, bool]], list[tuple[str, bool]]]:
+    """Likelihoods of every choice, and what is said to every question, each with whether it was cut off."""
     from lm_eval.api.instance import Instance
 
     lm.arm = arm
@@ -53,12 +52,16 @@ def answers(lm: AskingLM, arm: Any) -> tuple[list[tuple[float, bool]], list[str]
     ]
     greedy = {"until": ["\n\n"], "do_sample": False, "temperature": 0.0, "max_gen_toks": 12}
     said = [Instance("generate_until", {}, (prompt, greedy), at) for at, prompt in enumerate(prompts[:6])]
-    return lm._loglikelihood_tokens(asked), lm.generate_until(said)
+    told = lm.generate_until(said)
+    cut = [lm.is_cut(prompt, greedy) for prompt in prompts[:6]]
+    return lm._loglikelihood_tokens(asked), list(zip(told, cut, strict=True))
 
 
 @pytest.mark.slow
 @pytest.mark.vllm
 def test_both_backends_agree_and_adapters_are_not_mixed_up(real_base: Path, adapters: dict[str, Path]) -> None:
+    from eval.asking import AskingLM
+
     setup = Setup(real_base, adapters, "float32", 16)
     found: dict[str, dict[str, Any]] = {}
     for backend in ("vllm", "transformers"):
@@ -71,6 +74,7 @@ def test_both_backends_agree_and_adapters_are_not_mixed_up(real_base: Path, adap
         assert [value for value, _ in theirs] == pytest.approx([value for value, _ in ours], abs=NATS)
         assert [greedy for _, greedy in theirs] == [greedy for _, greedy in ours]
         assert sum(a != b for a, b in zip(said, told, strict=True)) <= OTHER_ANSWERS
+    assert {cut for arm in ARMS for _, cut in found["vllm"][arm][1]} == {True, False}
     firsts = [found["vllm"][arm][0][0][0] for arm in ARMS]
     assert min(abs(a - b) for a, b in zip(firsts, firsts[1:] + firsts[:1], strict=True)) > 10 * NATS
 

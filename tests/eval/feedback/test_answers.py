@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from eval import packing
 from eval.feedback import answers
 from eval.model import Arms
 from eval.task import Item
@@ -36,7 +35,7 @@ def test_many_at_once_say_what_each_says_alone(
     stages: list[tuple[str, float]] = []
     together = answer(tiny_base, adapter, tmp_path / "together", stages)
     assert [share for stage, share in stages if stage.endswith("candidate")] == [0, 4 / 7, 1]
-    monkeypatch.setattr(packing, "can_pack", lambda model: False)
+    monkeypatch.setattr("eval.packing.can_pack", lambda model: False)
     monkeypatch.setattr(answers, "_together", None)
     alone = answer(tiny_base, adapter, tmp_path / "alone", [])
     assert together == alone

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from statsmodels.stats.proportion import proportion_confint
 
 from eval.feedback.entry import Entry
 from eval.feedback.evidence import NOT_YET, SKIPPED, WAITS, Sheet, Side, missing, preference_evidence, ratings
@@ -48,6 +47,8 @@ def test_nothing_counts_before_every_prompt_is_rated() -> None:
 
 
 def test_win_rate_is_wilsons_where_nobody_ties() -> None:
+    from statsmodels.stats.proportion import proportion_confint
+
     entries = [said(n, "candidate" if n < 26 else "base") for n in range(40)]
     evidence = preference_evidence(sheet(40), entries, "s", "x")
     interval = arm_interval(measured(evidence), evidence.scale, 0.95)

@@ -3,7 +3,6 @@
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from governance.roles import ROLES
+from tests.conftest import quick_passwords
 from tunegate import users
 from tunegate.console.app import COOKIE, build_console
 from tunegate.house import House
@@ -37,21 +37,10 @@ class Browser(TestClient):
         return self.post(path, data={"csrf": self.token(), **fields})
 
 
-@contextmanager
-def quick_passwords() -> Iterator[None]:
-    """The same algorithm with small parameters, and a wrong one is answered at once."""
-    import argon2
-
-    made = argon2.PasswordHasher
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(argon2, "PasswordHasher", lambda: made(time_cost=1, memory_cost=64, parallelism=1))
-        patch.setattr(users, "SOONEST", 0.0)
-        yield
-
-
 @pytest.fixture(autouse=True)
-def quick() -> Iterator[None]:
-    """For every test here."""
+def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Passwords take no time, and a wrong one is answered at once."""
+    monkeypatch.setattr(users, "SOONEST", 0.0)
     with quick_passwords():
         yield
 

@@ -78,9 +78,10 @@ def open_browser(site: str) -> Iterator[Callable[[str], Any]]:
             options.add_argument(flag)
         driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
         opened.append(driver)
+        driver.implicitly_wait(10)  # a click may return before the page that it asks for is there
         driver.get(f"{site}/")
         driver.switch_to.active_element.send_keys(name, Keys.TAB, PASSWORD, Keys.ENTER)
-        assert driver.find_element(By.TAG_NAME, "h1").text == "Overview"
+        assert driver.find_element(By.XPATH, "//h1[.='Overview']")
         return driver
 
     yield make
@@ -94,7 +95,7 @@ def test_the_way_of_a_reviewer(site: str, house: House, open_browser: Callable[[
 
     driver = open_browser("reviewer")
     driver.find_element(By.CSS_SELECTOR, "section[aria-labelledby=waiting] a").click()
-    assert driver.find_element(By.TAG_NAME, "h1").text.startswith("bot@4")
+    assert driver.find_element(By.XPATH, "//h1[starts-with(., 'bot@4')]")
     driver.find_element(By.NAME, "reason").send_keys("Better on facts, and nothing lost.")
     driver.find_element(By.XPATH, "//button[.='Approve']").click()
     assert "bot@4 is released" in driver.find_element(By.CSS_SELECTOR, "[role=status]").text
@@ -150,6 +151,23 @@ def test_no_page_is_wider_than_a_phone(site: str, house: House, open_browser: Ca
     assert not wide
 
 
+def test_paper_shows_no_form_and_cuts_nothing_off(site: str, open_browser: Callable[[str], Any]) -> None:
+    """As wide as A4 between its margins; light in any theme."""
+    driver, wrong = open_browser("admin"), []
+    dark = {"media": "print", "features": [{"name": "prefers-color-scheme", "value": "dark"}]}
+    metrics = {"width": 718, "height": 1047, "deviceScaleFactor": 1, "mobile": False}
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", dark)
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    for path in PAGES:
+        driver.get(site + path)
+        width, has_form, page = driver.execute_script(
+            "return [document.documentElement.scrollWidth, [...document.forms].some(form => form.offsetParent),"
+            " getComputedStyle(document.documentElement).backgroundColor]"
+        )
+        wrong += [] if width <= 718 and not has_form and page == "rgb(255, 255, 255)" else [(path, width, has_form)]
+    assert not wrong
+
+
 def test_a_login_with_a_provider(
     house: House, open_browser: Callable[[str], Any], served: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,8 +182,8 @@ def test_a_login_with_a_provider(
     driver = open_browser("admin")
     driver.get(f"{site}/releases?state=Judged")
     driver.find_element(By.PARTIAL_LINK_TEXT, "Log in with").click()
+    until(lambda: driver.current_url == f"{site}/releases?state=Judged")
     provider.stop()
-    assert driver.current_url == f"{site}/releases?state=Judged"
     assert driver.find_element(By.CSS_SELECTOR, ".who b").text == "auditor"
 
 
