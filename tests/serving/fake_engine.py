@@ -42,8 +42,6 @@ class LoadingEngine(FakeEngine):
         path = scope.get("path", "")
         if path in ("/health", "/metrics"):
             return await _bytes(send, 200, f"vllm:num_requests_running {self.active}\n".encode(), b"text/plain")
-        if path == "/metrics":
-            return await _bytes(send, 200, f"vllm:num_requests_running {self.active}.0\n".encode(), b"text/plain")
         if path == "/stats":
             return await _json(
                 send,

@@ -102,8 +102,9 @@ def gateway(world: World, fleet: Fleet, adapters: Adapters) -> Iterator[Running]
 
 
 def is_ready(gateway: Running) -> bool:
-    """Both replicas are there, and have what is routed."""
-    return len(gateway.desk.replicas.known) == 2 and gateway.http.get("/readyz").status_code == 200
+    """Both replicas are there, and have what is routed now, not what was before their last turn."""
+    view, known = gateway.desk.live.view, gateway.desk.replicas.known
+    return [engine.epoch for engine in known] == [view.epoch] * 2 and gateway.http.get("/readyz").status_code == 200
 
 
 def stats(gateway: Running) -> list[dict[str, Any]]:
