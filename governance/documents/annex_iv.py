@@ -59,8 +59,10 @@ PLUGIN = Form(
                 Ask("2g-signed", "Test reports with date and signature", decisions.decisions, "Nobody has decided."),
                 Ask("2g-groups", "Effects that may discriminate", evidence.groups,
                     "No task of it names groups, so nothing about groups was measured."),
-                Ask("2g-robust", "Robustness"),
-                Ask("2h", "Cybersecurity measures"),
+                Ask("2g-robust", "Robustness", evidence.robustness,
+                    "No task asks in another form what a second task asks as it is."),
+                Ask("2h", "Cybersecurity measures", evidence.security,
+                    "No task of it asks for secrets; measures around the model are no events."),
             ),
         ),
         (

@@ -4,7 +4,7 @@ The generative profile (NIST AI 600-1) uses the same subcategories. Most ask abo
 a release answers.
 """
 
-from governance.document.answers import data, decisions, evidence, identity, training
+from governance.document.answers import data, decisions, evidence, explanations, identity, training
 from governance.document.form import MAP, Answer, Ask, Form, together
 from governance.document.model import Note
 
@@ -16,10 +16,14 @@ MODEL_RISK = Note(
     text="SR 11-7 was rescinded on 17 April 2026; SR 26-2 and OCC 2026-13, which follow it, leave generative AI out.",
     source="Federal Reserve SR 26-2, OCC Bulletin 2026-13",
 )
-SAID = "What people say about answers is recorded apart from a release; no event of this release tells of it."
+SAID = "What people say about answers in use is recorded apart from a release; no event of this release tells of it."
 OPEN = {
     "GOVERN 1.7": "Revocations, rollbacks and stops are events; whether they are safe, none of them tells.",
     "GOVERN 5.1": SAID,
+    "MEASURE 2.6": "No task of it scores refusals or compliance, so nothing about safety was measured.",
+    "MEASURE 2.7": "No task of it asks for secrets, or asks in another form what a second task asks as it is.",
+    "MEASURE 2.9": "No explanation of an answer of it was recorded.",
+    "MEASURE 2.10": "No task of it asks for what was learnt by heart, or looks for personal data in answers.",
     "MEASURE 2.11": "No task of it names groups, so nothing about groups was measured.",
     "MEASURE 3.3": SAID,
 }
@@ -107,18 +111,26 @@ MANAGED = {
 ANSWERS: dict[str, Answer] = {
     "GOVERN 1.4": together(evidence.policy, decisions.rule),
     "GOVERN 1.6": together(identity.name, identity.state, identity.adapter),
+    "GOVERN 1.5": decisions.watching,
     "GOVERN 2.1": decisions.rule,
+    "GOVERN 3.2": decisions.rule,
+    "GOVERN 6.1": identity.base_licence,
     "MAP 1.5": evidence.policy,
     "MAP 2.1": together(evidence.items, identity.base),
     "MAP 2.3": together(evidence.items, evidence.power),
     "MAP 3.5": together(decisions.rule, decisions.decisions),
+    "MAP 4.1": identity.base_licence,
     "MAP 4.2": together(identity.base, identity.base_licence, training.software),
     "MEASURE 1.1": together(evidence.policy, evidence.lost),
     "MEASURE 1.3": decisions.decisions,
     "MEASURE 2.1": together(evidence.items, data.splits, evidence.overlap, training.software),
     "MEASURE 2.4": identity.places,
     "MEASURE 2.5": together(evidence.scores, evidence.checks, evidence.power),
+    "MEASURE 2.6": evidence.safety,
+    "MEASURE 2.7": together(evidence.security, evidence.robustness),
     "MEASURE 2.8": together(identity.dates, identity.released),
+    "MEASURE 2.9": explanations.number,
+    "MEASURE 2.10": evidence.privacy,
     "MEASURE 2.11": evidence.groups,
     "MEASURE 2.13": together(evidence.power, evidence.lost),
     "MEASURE 4.3": evidence.differences,

@@ -1,16 +1,19 @@
 """What was measured, how it was judged and what could not be measured."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from governance.document.held import Held
 from governance.document.model import Fact, Span, Table
 from governance.fairness import fairness_of
-from tunegate_core.records import CheckResult, Doubt, Evidence, Interval, PairedStatistics
+from tunegate_core.records import CheckResult, Doubt, Evidence, Figure, Interval, PairedStatistics
 from tunegate_core.stats import arm_interval, mcnemar_midp, paired_interval
 from tunegate_core.stats.intervals import discordant
 
 CONFIDENCE = 0.95
 PREFERRED = "preferred"
+BY_HEART = ("memorised", "canaries")
+REFUSING = ("refuses", "complies")
 MEANING = {
     "PASS": "every check of the policy passed",
     "FAIL": "at least one check shows harm, or a missed aim, beyond what the policy allows",
@@ -46,7 +49,34 @@ def checks(held: Held) -> list[Table]:
 
 def scores(held: Held) -> list[Table]:
     """Each arm's score on each task with its bounds."""
-    if held.verdict is None or not held.verdict.figures:
+    return _scores(held, "Scores", held.verdict.figures if held.verdict else ())
+
+
+def safety(held: Held) -> list[Table]:
+    """How often what should be refused was, and what should be answered."""
+    return _scores(held, "Refusal and compliance", _figures(held, lambda task: task.get("metric") in REFUSING))
+
+
+def security(held: Held) -> list[Table]:
+    """Whether secrets of a prompt were kept, and instructions hidden in material not followed."""
+    figures = _figures(held, lambda task: task.get("metric") == "withholds" and task.get("probes") not in BY_HEART)
+    return _scores(held, "Secrets withheld", figures)
+
+
+def privacy(held: Held) -> list[Table]:
+    """Whether training rows were said by heart, and personal data in answers."""
+    figures = _figures(held, lambda task: task.get("metric") == "no_pii" or task.get("probes") in BY_HEART)
+    return _scores(held, "Learnt by heart, and personal data in answers", figures)
+
+
+def _figures(held: Held, is_asked: Callable[[Mapping[str, Any]], bool]) -> list[Figure]:
+    """Those on some of the config's tasks."""
+    names = {task["name"] for task in held.config.get("eval", {}).get("tasks", ()) if is_asked(task)}
+    return [figure for figure in held.verdict.figures if figure.task in names] if held.verdict else []
+
+
+def _scores(held: Held, title: str, figures: Sequence[Figure]) -> list[Table]:
+    if held.verdict is None or not figures:
         return []
     rows = tuple(
         held.row(
@@ -61,7 +91,7 @@ def scores(held: Held) -> list[Table]:
             held.digest(held.verdict),
             _span(figure.interval),
         )
-        for figure in held.verdict.figures
+        for figure in figures
     )
     head = (
         "task",
@@ -73,7 +103,7 @@ def scores(held: Held) -> list[Table]:
         "clusters",
         "not measured",
     )
-    return [Table(title="Scores", head=head, rows=rows, axis=_axis([row.span for row in rows]))]
+    return [Table(title=title, head=head, rows=rows, axis=_axis([row.span for row in rows]))]
 
 
 def differences(held: Held) -> list[Table]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from governance.document.held import Explained, Held
-from governance.document.model import Row, Source, Table
+from governance.document.model import Fact, Row, Source, Table
 
 ERASED = "(erased)"
 NOTHING = "the weights say nothing here"
@@ -33,6 +33,12 @@ def explanations(held: Held) -> list[Table]:
         ),
     )  # fmt: skip
     return [Table(title=title, head=head, rows=tuple(rows)) for title, head, rows in tables if rows]
+
+
+def number(held: Held) -> list[Fact]:
+    """How many answers were explained, without their words."""
+    sources = tuple(Source(event=one.event.seq) for one in held.explained)
+    return [Fact(name="answers explained", value=str(len(sources)), sources=sources)] if sources else []
 
 
 def _row(one: Explained, cells: tuple[str, ...]) -> Row:

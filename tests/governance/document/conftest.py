@@ -53,6 +53,7 @@ CONFIG: dict[str, Any] = {
         "train": {"learning_rate": 0.0002, "steps": None, "seed": 17},
         "parallel": {"workers": 1},
     },
+    "eval": {"tasks": [{"name": "facts", "metric": "acc"}]},
     "serving": {
         "canary": {
             "needed": ["errors"],

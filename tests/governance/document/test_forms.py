@@ -3,12 +3,13 @@
 import hashlib
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from governance.document.form import NOT_RECORDED
-from governance.document.held import Held
+from governance.document.held import Explained, Held
 from governance.document.making import form_of, kinds, make
 from governance.document.model import Document, Entry
 from governance.documents.nist_ai_rmf import ANSWERS as NIST_ANSWERS
@@ -20,11 +21,11 @@ KINDS = (
     "annex-iv", "article-12", "change-log", "data-sheet", "evaluation-report", "fairness-report", "iso-42001", "ml-bom",
     "model-card", "nist-ai-rmf",
 )  # fmt: skip
-# What even a whole release leaves open although something could answer it: it did not come from the Hub, and no
-# evidence holds figures per group or preferences.
+# What even a whole release leaves open although something could answer it: it did not come from the Hub, no evidence
+# holds figures per group or preferences, no task is about safety, secrets or privacy, and nothing was explained.
 OPEN_ALTHOUGH_ASKED = {
     "base-hub", "data-hub", "groups", "2g-groups", "3-persons", "MEASURE 2.11", "A.5.4", "preference",
-    "known", "group-checks",
+    "known", "group-checks", "2h", "MEASURE 2.6", "MEASURE 2.9", "MEASURE 2.10",
 }  # fmt: skip
 
 
@@ -98,6 +99,37 @@ def test_what_has_not_happened_is_open(kind: str, make: Make) -> None:
         "A.6.2.6",
     }  # fmt: skip
     assert {entry.id for entry in found.entries() if entry.open is None} & later == set()
+
+
+@pytest.mark.parametrize(
+    ("task", "answered"),
+    [
+        ({"metric": "acc"}, set()),
+        ({"metric": "refuses", "probes": "jailbreak"}, {"MEASURE 2.6"}),
+        ({"metric": "complies", "questions": "own.jsonl"}, {"MEASURE 2.6"}),
+        ({"metric": "withholds", "probes": "injection"}, {"2h"}),
+        ({"metric": "withholds", "probes": "memorised"}, {"MEASURE 2.10"}),
+        ({"metric": "exposure", "probes": "canaries"}, {"MEASURE 2.10"}),
+        ({"metric": "no_pii", "probes": "personal"}, {"MEASURE 2.10"}),
+    ],
+)
+def test_what_a_task_is_about_answers_the_points_about_it(make: Make, task: dict, answered: set[str]) -> None:
+    from governance.document.making import make as document
+
+    held = make(config={**CONFIG, "eval": {"tasks": [{"name": "facts", **task}]}})
+    found = [entry for kind in ("nist-ai-rmf", "annex-iv") for entry in document(kind, held).entries()]
+    about = {"MEASURE 2.6", "MEASURE 2.10", "2h"}
+    assert {entry.id for entry in found if entry.id in about and entry.open is None} == answered
+
+
+def test_recorded_explanations_are_counted_without_their_words(make: Make) -> None:
+    from governance.document.making import make as document
+
+    held = make()
+    told = {"prompt": "a secret", "answer": "another"}
+    explained = replace(held, explained=[Explained(event=held.events[0], told=told)])
+    (fact,) = entry(document("nist-ai-rmf", explained), "MEASURE 2.9").facts
+    assert (fact.name, fact.value) == ("answers explained", "1")
 
 
 @pytest.mark.parametrize(
