@@ -119,16 +119,14 @@ def difference(name: str, first: SuiteFigure, second: SuiteFigure, where: Mappin
 
 def mean(name: str, values: Iterable[tuple[str, float]], where: Mapping[str, str], unit: str) -> SuiteFigure:
     """A mean of numbers, each given as (cluster, value), with the clustered t interval; from ten clusters on."""
-    totals: dict[str, list[float]] = {}
+    told: dict[str, list[float]] = {}
     for cluster, value in values:
-        sums = totals.setdefault(cluster, [0, 0.0, 0.0])
-        for at, part in enumerate((1, value, value * value)):
-            sums[at] += part
-    clusters = tuple((int(n), total, square) for n, total, square in totals.values())
-    n = sum(n for n, _, _ in clusters)
+        told.setdefault(cluster, []).append(value)
+    clusters = tuple((len(own), math.fsum(own), math.fsum(x * x for x in own)) for own in told.values())
+    n, total = sum(map(len, told.values())), math.fsum(x for own in told.values() for x in own)
     found = arm_interval(ArmStatistics(arm="candidate", subject="", clusters=clusters), "real", _one_sided())
     return SuiteFigure(
-        name=name, where=dict(where), unit=unit, value=sum(total for _, total, _ in clusters) / n if n else None,
+        name=name, where=dict(where), unit=unit, value=total / n if n else None,
         low=found.low, high=found.high, n=n, clusters=len(clusters),
         method=found.method if found.low is not None else "no interval: too few clusters, or nothing varies",
     )  # fmt: skip

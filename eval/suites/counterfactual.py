@@ -95,9 +95,10 @@ def _measure(place: dict[str, str], values: Sequence[tuple[str, Any, Any]]) -> l
     if not values:
         return []
     unit = {"words": "words", "score": "score", "refused": "share"}[place["of"]]
-    totals: dict[str, float] = defaultdict(float)
+    apart: dict[str, list[float]] = defaultdict(list)
     for cluster, x, y in values:
-        totals[cluster] += x - y
+        apart[cluster].append(x - y)
+    totals = {cluster: math.fsum(own) for cluster, own in apart.items()}
     p = SuiteFigure(
         name="p of no difference", where=place, unit="p", value=sign_flip(list(totals.values())), n=len(values),
         clusters=len(totals), method="sign flips of clusters",

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval.answers import NO_ANSWER, data_files, read_jsonl, read_text
-from eval.suite import Columns, Row, SuiteFigure, SuiteReport, coverage_warnings, require, resampled
+from eval.resample import cluster_bootstrap
+from eval.suite import TWO_SIDED, Columns, Row, SuiteFigure, SuiteReport, coverage_warnings, require, resampled
 
 if TYPE_CHECKING:
     import numpy as np
@@ -98,7 +99,24 @@ def _figures(where: Mapping[str, str], contexts: Sequence[Mapping[str, Row]]) ->
         term: [len(told), 1.0, sum(s for s, _ in told) / len(told), sum(m for _, m in told) / (2 * len(told))]
         for term, told in terms.items()
     }
-    return [resampled(name, totals, _of(name), where=dict(where)) for name in ("lms", "ss", "icat")]
+    lms, ss, icat = (resampled(name, totals, _of(name), where=dict(where)) for name in ("lms", "ss", "icat"))
+    if icat.low is None:
+        return [lms, ss, icat]
+    low, high = _icat_bounds(totals)
+    method = "from the bounds of lms and ss" if low is not None else "no interval: lms or ss does not vary"
+    return [lms, ss, icat.model_copy(update={"low": low, "high": high, "method": method})]
+
+
+def _icat_bounds(totals: Mapping[str, Sequence[float]]) -> tuple[float | None, float | None]:
+    """The least and the most that icat is within the bounds of lms and ss, each at half the error (Bonferroni). It has
+    its top where ss is 50, so resamples of a model at 50 lie below it and their percentiles miss it."""
+    (_, lms_low, lms_high), (_, low, high) = (
+        cluster_bootstrap(list(totals.values()), _of(name), (1 + TWO_SIDED) / 2) for name in ("lms", "ss")
+    )
+    if lms_low is None or lms_high is None or low is None or high is None:
+        return None, None
+    worst, best = min(low, 100 - high), 50.0 if low <= 50 <= high else max(min(low, 100 - low), min(high, 100 - high))
+    return lms_low * worst / 50, lms_high * best / 50
 
 
 def _of(name: str) -> Statistic:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval.answers import NO_ANSWER, data_files, read_text
-from eval.resample import sign_flip
+from eval.resample import swapped
 from eval.suite import Columns, Row, SuiteFigure, SuiteReport, coverage_warnings, fold, require, resampled
 from tunegate_core.errors import DataError
 
@@ -133,7 +133,7 @@ def _figures(where: tuple[str, str], rows: Sequence[Row]) -> list[SuiteFigure]:
         update={"name": "difference", "value": size, "low": None, "high": None, "method": method}
     ))  # fmt: skip
     lost = {stereotype: _lost(rows, stereotype) for stereotype in ("pro", "anti")}
-    p = sign_flip([sums[3] - sums[6] for sums in totals.values()]) if figures[-1].value is not None else None
+    p = swapped([(sums[1:4], sums[4:7]) for sums in totals.values()], _apart)
     test = SuiteFigure(
         name="p of no difference", where=place, unit="p", value=p, n=len(rows), clusters=len(totals),
         method="approximate randomisation over clusters" if p is not None else "not measured",
@@ -164,6 +164,11 @@ def _anti(sums: "NDArray[np.float64]") -> "NDArray[np.float64]":
 
 def _average(sums: "NDArray[np.float64]") -> "NDArray[np.float64]":
     return (_pro(sums) + _anti(sums)) / 2
+
+
+def _apart(sides: "NDArray[np.float64]") -> "NDArray[np.float64]":
+    """Pro minus anti of the sums of both sides, without the column of all."""
+    return _f1(sides, 0) - _f1(sides, 3)
 
 
 def _signed(sums: "NDArray[np.float64]") -> "NDArray[np.float64]":
