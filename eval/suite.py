@@ -58,14 +58,15 @@ class SuiteReport(Record):
 
 @dataclass(frozen=True)
 class Columns:
-    """What a suite's rows hold. `answer`: columns of the answers; `key`: how answers and data are joined; `data`:
-    further columns, from the data or, where no data is given, from the answers themselves; `part`: columns of the key
-    that name parts of the suite, of which a file may answer only some."""
+    """What a suite's rows hold. `answer`: columns of the answers; `more`: what answers may hold besides; `key`: how
+    answers and data are joined; `data`: further columns, from the data or, where no data is given, from the answers
+    themselves; `part`: columns of the key that name parts of the suite, of which a file may answer only some."""
 
     answer: tuple[str, ...]
     key: tuple[str, ...]
     data: tuple[str, ...] = ()
     part: tuple[str, ...] = ()
+    more: tuple[str, ...] = ()
 
 
 class Suite(Protocol):
@@ -159,6 +160,12 @@ def coverage_warnings(rows: int, measured: int) -> tuple[str, ...]:
         lost = 100 * (1 - measured / rows)
         return (f"{lost:.1f} % of the answers could not be read; they are in no figure, and need not be like the rest",)
     return ()
+
+
+def said(value: object) -> str:
+    """An answer as text; nothing for what is no text and no number, such as the NaN of a missing value."""
+    is_number = isinstance(value, int | float) and math.isfinite(value)
+    return value if isinstance(value, str) else str(value) if is_number else ""
 
 
 def require(row: Row, column: str, allowed: Sequence[object]) -> Any:

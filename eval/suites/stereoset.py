@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from eval.answers import NO_ANSWER, data_files, read_jsonl, read_text
 from eval.resample import cluster_bootstrap
 from eval.suite import TWO_SIDED, Columns, Row, SuiteFigure, SuiteReport, coverage_warnings, require, resampled
+from tunegate_core.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,18 +34,24 @@ class Stereoset:
     def read_data(self, path: Path) -> list[dict[str, Any]]:
         """`dev.json` of the authors, or JSONL with one context a line and its `sentences` by label."""
         contexts = [context for file in data_files(path, "dev.json*") for context in _contexts(file)]
-        return [
-            {"sentence_id": sentence["id"], "label": label, "context_id": context["id"],
-             **{key: context[key] for key in ("target", "bias_type", "split")}}
-            for context in contexts
-            for label, sentence in context["sentences"].items()
-        ]  # fmt: skip
+        try:
+            return [
+                {"sentence_id": sentence["id"], "label": label, "context_id": context["id"],
+                 **{key: context[key] for key in ("target", "bias_type", "split")}}
+                for context in contexts
+                for label, sentence in context["sentences"].items()
+            ]  # fmt: skip
+        except (KeyError, TypeError, AttributeError) as error:
+            raise _strange(path, error) from error
 
     def score(self, rows: Sequence[Row]) -> SuiteReport:
         """Figures for everything, each type of bias and each split. A context counts when all three have a score."""
         contexts: dict[str, dict[str, Row]] = {}
         for row in rows:
-            contexts.setdefault(str(row["context_id"]), {})[require(row, "label", LABELS)] = row
+            found = contexts.setdefault(str(row["context_id"]), {})
+            if require(row, "label", LABELS) in found:
+                raise DataError(f"the context {row['context_id']} has two sentences with the label '{row['label']}'")
+            found[row["label"]] = row
         whole = [found for found in contexts.values() if len(found) == 3 and all(map(_scored, found.values()))]
         figures = _figures({"part": "all"}, whole)
         for column in ("bias_type", "split"):
@@ -72,12 +79,22 @@ PLUGIN = Stereoset()
 def _contexts(file: Path) -> list[dict[str, Any]]:
     if file.suffix == ".jsonl":
         return read_jsonl(file)
-    raw = json.loads(read_text(file))["data"]
-    return [
-        {**context, "split": split, "sentences": {s["gold_label"]: s for s in context["sentences"]}}
-        for split in sorted(raw)
-        for context in raw[split]
-    ]
+    try:
+        raw = json.loads(read_text(file))["data"]
+        return [
+            {**context, "split": split, "sentences": {s["gold_label"]: s for s in context["sentences"]}}
+            for split in sorted(raw)
+            for context in raw[split]
+        ]
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise _strange(file, error) from error
+
+
+def _strange(path: Path, error: Exception) -> DataError:
+    return DataError(
+        f"{path}: expected StereoSet's dev.json, or a JSONL of contexts with id, target, bias_type, split and "
+        f"sentences by label ({type(error).__name__}: {error})"
+    )
 
 
 def _scored(row: Row) -> bool:
