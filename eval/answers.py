@@ -12,6 +12,7 @@ from typing import Any
 
 from eval.suite import Columns, Row
 from tunegate_core.errors import DataError
+from tunegate_core.lines import parse
 from tunegate_core.registry import nearest
 
 NO_ANSWER = "no answer given"
@@ -24,13 +25,11 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = parse(line)
         except json.JSONDecodeError as error:
             raise DataError(
                 f"{path}, line {number}: not a whole JSON object ({error.msg}); expected one object a line"
             ) from error
-        except (ValueError, RecursionError) as error:  # a number of thousands of digits, lists in lists in lists
-            raise DataError(f"{path}, line {number}: not a row of answers or data ({error})") from error
         if not isinstance(row, dict):
             raise DataError(f"{path}, line {number}: expected a JSON object, found {type(row).__name__}")
         rows.append(row)
