@@ -1,7 +1,8 @@
 """A file of answers, joined with the data of the suite it answers.
 
 JSONL, one object a line. With the suite's data, a line needs the key and the answer; without, it must carry the data's
-columns too, as the files of the suites' own repositories often do.
+columns too, as the files of the suites' own repositories often do. What the data say holds: an answer can't bring its
+own labels, and a column of the data is never an answer.
 """
 
 import json
@@ -11,6 +12,7 @@ from typing import Any
 
 from eval.suite import Columns, Row
 from tunegate_core.errors import DataError
+from tunegate_core.lines import parse
 from tunegate_core.registry import nearest
 
 NO_ANSWER = "no answer given"
@@ -23,9 +25,11 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = parse(line)
         except json.JSONDecodeError as error:
-            raise DataError(f"{path}, line {number}: not a whole JSON object ({error.msg})") from error
+            raise DataError(
+                f"{path}, line {number}: not a whole JSON object ({error.msg}); expected one object a line"
+            ) from error
         if not isinstance(row, dict):
             raise DataError(f"{path}, line {number}: expected a JSON object, found {type(row).__name__}")
         rows.append(row)
@@ -37,7 +41,7 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
 def read_text(path: Path) -> str:
     """A text file. Raises DataError when it can't be read."""
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # with or without a byte order mark
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 text; save it as UTF-8") from error
     except OSError as error:
@@ -64,10 +68,21 @@ def joined(path: Path, answers: Sequence[Row], columns: Columns, data: Sequence[
                 what = "" if data is not None or column in columns.key else "; give the suite's data, or this column"
                 hint = nearest(column, list(row))
                 raise DataError(f"{path}, row {number}: the column '{column}' is missing{hint}{what}")
+    if not any(column in row for row in answers for column in columns.answer):
+        wanted, there = " and ".join(f"'{name}'" for name in columns.answer), ", ".join(answers[0])
+        told = "; say with --column which one it is" if len(columns.answer) == 1 else ""
+        raise DataError(f"{path}: no row has the answer's column {wanted}; row 1 has: {there}{told}")
     by_key = _by_key(answers, columns, path)
     if data is None:
         return list(answers)
-    asked = _by_key(data, columns, path)
+    for number, row in enumerate(data, start=1):
+        lacking = next((column for column in (*columns.key, *columns.data) if column not in row), None)
+        if lacking is not None:
+            raise DataError(
+                f"the suite's data, row {number}: the column '{lacking}' is missing{nearest(lacking, list(row))}; "
+                "give the suite's own files with --data, as docs/fairness.md lists them"
+            )
+    asked = _by_key(data, columns, Path("the suite's data"))
     strange = [key for key in by_key if key not in asked]
     if strange:
         raise DataError(
@@ -75,8 +90,9 @@ def joined(path: Path, answers: Sequence[Row], columns: Columns, data: Sequence[
             f"{dict(zip(columns.key, strange[0], strict=True))}"
         )
     parts = {tuple(str(row[column]) for column in columns.part) for row in answers}
+    own = {*columns.answer, *columns.more}
     return [
-        {**row, **by_key.get(key, {})}
+        {**by_key.get(key, {}), **{column: value for column, value in row.items() if column not in own}}
         for key, row in asked.items()
         if tuple(str(row[column]) for column in columns.part) in parts
     ]

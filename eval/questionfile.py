@@ -23,6 +23,7 @@ from tunegate_core.canonical import digest
 from tunegate_core.config import TaskBlock
 from tunegate_core.config.schema import QUESTION_FIELDS
 from tunegate_core.errors import BadInput, DataError
+from tunegate_core.lines import parse
 from tunegate_core.registry import nearest
 
 CHOICE_METRICS = ("acc", "acc_norm")
@@ -110,7 +111,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Every line that holds something, with its number from 1."""
     try:
         data = path.read_bytes()
-        text = data.decode("utf-8")
+        text = data.decode("utf-8-sig")  # with or without a byte order mark
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; expected a JSONL of questions") from error
     except UnicodeDecodeError as error:
@@ -128,7 +129,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 def _parse(text: str, expects: Expects, groups: tuple[str, ...]) -> tuple[list[str], Item | None]:
     """The problems of a line, or its item."""
     try:
-        row = json.loads(text)
+        row = parse(text)
     except json.JSONDecodeError as error:
         return [f"not a whole JSON object ({error.msg} at column {error.colno}); is the line cut off?"], None
     if not isinstance(row, dict):

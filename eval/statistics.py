@@ -1,7 +1,8 @@
 """Per-item results become sufficient statistics: sums per cluster, from which any margin can be judged later.
 
-Clusters stand in the order of their names; a cluster without a measured item is not among them (its items are counted
-as unmeasured). Sums are exact (`math.fsum`), so that they do not depend on the order of the items.
+Clusters stand in the order of their names, and every arm and pair has one entry for each, empty where nothing was
+measured: so it is known which clusters went silent. Sums are exact (`math.fsum`), so that they do not depend on the
+order of the items.
 """
 
 import math
@@ -19,13 +20,13 @@ def arm_statistics(
 ) -> ArmStatistics:
     """One arm by itself: (n, sum, sum of squares) per cluster, the unmeasured items by reason, and the doubtful ones.
 
-    `clusters`: those to tell of, in order and even if empty; the measured ones when not given.
+    `clusters`: those to tell of, in order; those of the items when not given.
     """
     scores: dict[str, list[float]] = defaultdict(list)
     for item, result in zip(items, results, strict=True):
         if result.score is not None:
             scores[item.cluster].append(result.score)
-    told = [scores[name] for name in (sorted(scores) if clusters is None else clusters)]
+    told = [scores[name] for name in (_names(items) if clusters is None else clusters)]
     sums = tuple((len(s), math.fsum(s), math.fsum(x * x for x in s)) for s in told)
     reasons = Counter(result.reason for result in results if result.reason is not None)
     doubts = Counter(result.doubts[0] for result in results if result.doubts)
@@ -51,9 +52,13 @@ def paired_statistics(
     for item, ours, theirs in zip(items, candidate, other, strict=True):
         if ours.score is not None and theirs.score is not None:
             pairs[item.cluster].append((ours.score, theirs.score))
-    sums = tuple(cluster_of(pairs[name]) for name in (sorted(pairs) if clusters is None else clusters))
+    sums = tuple(cluster_of(pairs[name]) for name in (_names(items) if clusters is None else clusters))
     unmeasured = len(items) - sum(cluster.n for cluster in sums)
     return PairedStatistics(reference=reference, reference_subject=subject, clusters=sums, unmeasured=unmeasured)
+
+
+def _names(items: Sequence[Item]) -> list[str]:
+    return sorted({item.cluster for item in items})
 
 
 def scale_of(metric: str, binary: Sequence[str], runs: Mapping[Arm, Sequence[Result]]) -> Literal["binary", "real"]:

@@ -58,14 +58,15 @@ class SuiteReport(Record):
 
 @dataclass(frozen=True)
 class Columns:
-    """What a suite's rows hold. `answer`: columns of the answers; `key`: how answers and data are joined; `data`:
-    further columns, from the data or, where no data is given, from the answers themselves; `part`: columns of the key
-    that name parts of the suite, of which a file may answer only some."""
+    """What a suite's rows hold. `answer`: columns of the answers; `more`: what answers may hold besides; `key`: how
+    answers and data are joined; `data`: further columns, from the data or, where no data is given, from the answers
+    themselves; `part`: columns of the key that name parts of the suite, of which a file may answer only some."""
 
     answer: tuple[str, ...]
     key: tuple[str, ...]
     data: tuple[str, ...] = ()
     part: tuple[str, ...] = ()
+    more: tuple[str, ...] = ()
 
 
 class Suite(Protocol):
@@ -119,16 +120,14 @@ def difference(name: str, first: SuiteFigure, second: SuiteFigure, where: Mappin
 
 def mean(name: str, values: Iterable[tuple[str, float]], where: Mapping[str, str], unit: str) -> SuiteFigure:
     """A mean of numbers, each given as (cluster, value), with the clustered t interval; from ten clusters on."""
-    totals: dict[str, list[float]] = {}
+    told: dict[str, list[float]] = {}
     for cluster, value in values:
-        sums = totals.setdefault(cluster, [0, 0.0, 0.0])
-        for at, part in enumerate((1, value, value * value)):
-            sums[at] += part
-    clusters = tuple((int(n), total, square) for n, total, square in totals.values())
-    n = sum(n for n, _, _ in clusters)
+        told.setdefault(cluster, []).append(value)
+    clusters = tuple((len(own), math.fsum(own), math.fsum(x * x for x in own)) for own in told.values())
+    n, total = sum(map(len, told.values())), math.fsum(x for own in told.values() for x in own)
     found = arm_interval(ArmStatistics(arm="candidate", subject="", clusters=clusters), "real", _one_sided())
     return SuiteFigure(
-        name=name, where=dict(where), unit=unit, value=sum(total for _, total, _ in clusters) / n if n else None,
+        name=name, where=dict(where), unit=unit, value=total / n if n else None,
         low=found.low, high=found.high, n=n, clusters=len(clusters),
         method=found.method if found.low is not None else "no interval: too few clusters, or nothing varies",
     )  # fmt: skip
@@ -161,6 +160,12 @@ def coverage_warnings(rows: int, measured: int) -> tuple[str, ...]:
         lost = 100 * (1 - measured / rows)
         return (f"{lost:.1f} % of the answers could not be read; they are in no figure, and need not be like the rest",)
     return ()
+
+
+def said(value: object) -> str:
+    """An answer as text; nothing for what is no text and no number, such as the NaN of a missing value."""
+    is_number = isinstance(value, int | float) and math.isfinite(value)
+    return value if isinstance(value, str) else str(value) if is_number else ""
 
 
 def require(row: Row, column: str, allowed: Sequence[object]) -> Any:

@@ -6,12 +6,12 @@ the standard library, which knows its lines; Parquet by pyarrow; hub names by `d
 
 import csv
 import io
-import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tunegate_core.errors import DataError
+from tunegate_core.lines import parse
 
 # Where a record stands, as an error says it; its line, where the format has lines; the record.
 Located = tuple[str, int | None, Mapping[str, Any]]
@@ -69,7 +69,7 @@ def _jsonl(path: Path, data: bytes) -> Iterator[Located]:
 def _json(path: Path, data: bytes) -> Iterator[Located]:
     text = _decode(data, str(path), first_line=1).removeprefix("\ufeff")
     try:
-        rows = json.loads(text)
+        rows = parse(text)
     except ValueError as error:
         line = getattr(error, "lineno", 1)
         cut = "; the file seems to be cut off" if getattr(error, "pos", 0) >= len(text.rstrip()) - 1 else ""
@@ -125,7 +125,7 @@ def _decode(raw: bytes, place: str, first_line: int | None = None) -> str:
 
 def _parse(text: str, place: str, cut: bool) -> Any:
     try:
-        return json.loads(text)
+        return parse(text)
     except ValueError as error:
         hint = "; the file ends in the middle of this row, it seems to be cut off" if cut else ""
         raise DataError(f"{place}: not valid JSON: {error}{hint}; expected one JSON object per line") from error

@@ -1,12 +1,15 @@
 """The candidate's own score against a fixed bound, for `at-least` and `at-most`.
 
 An item without a score is not in the share. So that nothing is gained by silence, a PASS must also stand when each such
-item counts as the worst score of the scale from 0 to 1.
+item counts as the worst score of the scale from 0 to 1, in its cluster.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from governance.check import BoundBlock, items_of, measured_items, not_measured, power, side_of, turned
+from governance.silence import Sizes, silent_in
 from tunegate_core.records import ArmStatistics, CheckResult, Evidence, Interval, Outcome
 from tunegate_core.stats import arm_interval, arm_spread
 
@@ -76,16 +79,20 @@ def weigh(block: BoundBlock, evidence: Evidence, most: bool) -> Weighed | str:
     outcome = _side(interval, block.bound, most)
     silent = max(0, evidence.n - measured_items(arm)) if outcome == "PASS" else 0
     if silent:
-        worst = arm_interval(counted_as_worst(arm, silent, most), evidence.scale, block.confidence)
+        others = [[n for n, _, _ in other.clusters] for other in evidence.arms if other.arm != arm.arm]
+        worst = arm_interval(counted_as(arm, silent, 1 if most else 0, others), evidence.scale, block.confidence)
         outcome = "PASS" if _side(worst, block.bound, most) == "PASS" else "UNDECIDED"
     found, needed = power(spread, evidence.scale, interval.value, block.bound, block.confidence)
     return Weighed(interval, outcome, found, None if outcome != "UNDECIDED" or silent else needed, silent)
 
 
-def counted_as_worst(arm: ArmStatistics, items: int, most: bool) -> ArmStatistics:
-    """The arm with that many more items, each with the worst score: 1 where little is wanted, else 0."""
-    worst = (1, 1.0, 1.0) if most else (1, 0.0, 0.0)
-    return arm.model_copy(update={"clusters": arm.clusters + (worst,) * items})
+def counted_as(arm: ArmStatistics, items: int, score: Literal[0, 1], others: Sequence[Sizes]) -> ArmStatistics:
+    """The arm with that many more items of one score: those of its clusters, then further ones. `others`: the measured
+    items of each cluster on the other arms."""
+    own, further = silent_in([n for n, _, _ in arm.clusters], others, items)
+    told = (*zip(arm.clusters, own, strict=True), *(((0, 0.0, 0.0), n) for n in further))
+    clusters = tuple((n + more, total + more * score, square + more * score) for (n, total, square), more in told)
+    return arm.model_copy(update={"clusters": clusters})
 
 
 def score(interval: Interval, of: str = "") -> str:

@@ -1,18 +1,18 @@
 """The candidate against another arm on the same items, for `superior` and `non-inferior`.
 
 An item that the reference answered and the candidate left without a score is not in the difference. So that nothing is
-gained by silence, a PASS must also stand when each such item counts as lost.
+gained by silence, a PASS must also stand when each such item counts as lost, in its cluster.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
 from governance.check import ComparingBlock, items_of, measured_items, not_measured, power, side_of, turned
+from governance.silence import silent_in
 from tunegate_core.records import CheckResult, Cluster, Evidence, Interval, Outcome, PairedStatistics
 from tunegate_core.stats import paired_interval, paired_spread
 
-LOST = Cluster(n=1, candidate=0, reference=1, cross=0, candidate_sq=0, reference_sq=1)
-GAINED = Cluster(n=1, candidate=1, reference=0, cross=0, candidate_sq=1, reference_sq=0)
+EMPTY = Cluster(n=0, candidate=0, reference=0, cross=0, candidate_sq=0, reference_sq=0)
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def _compare(block: ComparingBlock, evidence: Evidence, threshold: float, words:
     outcome = side_of(interval.low, interval.high, threshold)
     silent = unanswered(pair, evidence) if outcome == "PASS" else 0
     if silent:
-        worst = improvement(counted_as_lost(pair, silent, evidence.higher_is_better), evidence, block.confidence)
+        worst = improvement(counted_as_lost(pair, silent, evidence), evidence, block.confidence)
         outcome = side_of(worst.low, interval.high, threshold)
     found, needed = power(spread, evidence.scale, interval.value, threshold, block.confidence)
     needed = None if outcome != "UNDECIDED" or silent else needed
@@ -86,10 +86,12 @@ def unanswered(pair: PairedStatistics, evidence: Evidence) -> int:
     return max(0, max(answered, default=evidence.n) - sum(c.n for c in pair.clusters))
 
 
-def counted_as_lost(pair: PairedStatistics, items: int, higher_is_better: bool) -> PairedStatistics:
+def counted_as_lost(pair: PairedStatistics, items: int, evidence: Evidence) -> PairedStatistics:
     """The pair with that many more items, each lost by a whole point of the scale from 0 to 1."""
-    lost = LOST if higher_is_better else GAINED
-    return pair.model_copy(update={"clusters": pair.clusters + (lost,) * items})
+    answered = [[n for n, _, _ in arm.clusters] for arm in evidence.arms if arm.arm == pair.reference]
+    own, further = silent_in([c.n for c in pair.clusters], answered, items)
+    told = (*zip(pair.clusters, own, strict=True), *((EMPTY, n) for n in further))
+    return pair.model_copy(update={"clusters": tuple(_lost(c, n, evidence.higher_is_better) for c, n in told)})
 
 
 def difference(interval: Interval, higher_is_better: bool) -> str:
@@ -101,6 +103,11 @@ def difference(interval: Interval, higher_is_better: bool) -> str:
         f"{100 * interval.value:+z.1f} points{better}, one-sided {100 * interval.confidence:g} % bounds "
         f"{100 * interval.low:+z.1f} to {100 * interval.high:+z.1f}, {items_of(interval)}"
     )
+
+
+def _lost(cluster: Cluster, items: int, higher_is_better: bool) -> Cluster:
+    sums = ("reference", "reference_sq") if higher_is_better else ("candidate", "candidate_sq")
+    return cluster.model_copy(update={name: getattr(cluster, name) + items for name in ("n", *sums)})
 
 
 def _silence(silent: int, outcome: Outcome) -> str:

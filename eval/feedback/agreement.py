@@ -82,11 +82,11 @@ def agreement(question: str, level: Level, labels: Sequence[Label]) -> Agreement
 
 
 def by_unit(labels: Sequence[Label]) -> dict[str, dict[str, int]]:
-    """unit -> author -> label."""
+    """unit -> author -> label, both by name: what is drawn must not hang on who said something first."""
     table: dict[str, dict[str, int]] = defaultdict(dict)
     for label in labels:
         table[label.unit][label.author] = label.value
-    return dict(table)
+    return {unit: dict(sorted(told.items())) for unit, told in sorted(table.items())}
 
 
 def alpha(shared: dict[str, dict[str, int]], level: Level) -> Measure:

@@ -117,6 +117,7 @@ def preference_evidence(sheet: Sheet, entries: Iterable[Entry], settings: str, s
     scores = {result.score for result in ours if result.score is not None}
     people = {author for told in rated.values() for author in _counted(sheet, told)}
     candidate, other = sheet.candidate.subject, sheet.other.subject
+    clusters = () if waits else None  # before everything is rated there is nothing to tell of
     return Evidence(
         task=sheet.task,
         metric=METRIC,
@@ -125,10 +126,10 @@ def preference_evidence(sheet: Sheet, entries: Iterable[Entry], settings: str, s
         settings=settings,
         n=len(sheet.items),
         arms=(
-            arm_statistics("candidate", candidate, sheet.items, ours),
-            arm_statistics(sheet.reference, other, sheet.items, theirs),
+            arm_statistics("candidate", candidate, sheet.items, ours, clusters),
+            arm_statistics(sheet.reference, other, sheet.items, theirs, clusters),
         ),
-        pairs=(paired_statistics(sheet.reference, other, sheet.items, ours, theirs),),
+        pairs=(paired_statistics(sheet.reference, other, sheet.items, ours, theirs, clusters),),
         samples=samples,
         people=None if waits else len(people),
     )

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from eval.feedback.entry import Entry
 from tunegate_core.errors import DataError
+from tunegate_core.lines import parse as read_line
 from tunegate_core.registry import nearest
 
 COLUMNS = [name for name in Entry.model_fields if name != "source"]
@@ -43,7 +44,7 @@ def read_entries(path: Path) -> list[Entry]:
 def parse(line: str, origin: str) -> Entry | list[str]:
     """The entry of a line, or what is wrong with it."""
     try:
-        row = json.loads(line)
+        row = read_line(line)
     except json.JSONDecodeError as error:
         return [f"not a whole JSON object ({error.msg} at column {error.colno}); is the line cut off?"]
     if not isinstance(row, dict):
@@ -65,7 +66,7 @@ def _told(problem: Any) -> str:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8")
+        return path.read_bytes().decode("utf-8-sig")  # with or without a byte order mark
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; expected a JSONL of feedback") from error
     except UnicodeDecodeError as error:

@@ -7,6 +7,7 @@ from typing import Any
 from eval.feedback.entry import ID_CHARACTERS, TEXT_CHARACTERS
 from eval.task import Item
 from tunegate_core.errors import DataError
+from tunegate_core.lines import parse
 
 FIELDS = {"id": ID_CHARACTERS, "prompt": TEXT_CHARACTERS, "cluster": ID_CHARACTERS}  # the most characters of each
 SHOWN_PROBLEMS = 20
@@ -38,7 +39,7 @@ def read_prompts(path: Path) -> list[Item]:
 
 def _parse(line: str) -> tuple[Item | None, str | None]:
     try:
-        row = json.loads(line)
+        row = parse(line)
     except json.JSONDecodeError as error:
         return None, f"not a whole JSON object ({error.msg} at column {error.colno}); is the line cut off?"
     if not isinstance(row, dict) or not {"id", "prompt"} <= row.keys() <= FIELDS.keys():
@@ -59,7 +60,7 @@ def _is_text(value: Any) -> bool:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8")
+        return path.read_bytes().decode("utf-8-sig")  # with or without a byte order mark
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; expected a JSONL of prompts") from error
     except UnicodeDecodeError as error:

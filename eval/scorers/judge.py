@@ -5,7 +5,6 @@ second try asks only for what is missing. With human labels the judge is tried o
 too little (Cohen's kappa, for grades with quadratic weights), none of its scores counts.
 """
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from eval.scorer import Expects, Said, Score, Scored
 from tunegate_core.config import TaskBlock
 from tunegate_core.config.schema import JudgeBlock
 from tunegate_core.errors import BadInput, DataError
+from tunegate_core.lines import parse
 from tunegate_core.ports import Progress
 from tunegate_core.records import Doubt
 
@@ -139,13 +139,15 @@ def report(known: Sequence[dict[str, Any]], found: Sequence[Score], form: str) -
 def read_labels(path: Path, form: str) -> list[dict[str, Any]]:
     """The labelled rows. Raises DataError with the line of a row that does not fit."""
     try:
-        lines = [line for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: can't be read: {error}; expected a JSONL of labels in UTF-8") from error
     rows = []
     for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
         try:
-            row = json.loads(line)
+            row = parse(line)
         except ValueError as error:
             raise DataError(f"{path}, line {number}: not a whole JSON object") from error
         _check_label(row, form, f"{path}, line {number}")
@@ -160,7 +162,10 @@ def _check_label(row: Any, form: str, where: str) -> None:
     missing = sorted(needed - set(row)) if isinstance(row, dict) else sorted(needed)
     if missing:
         raise DataError(f"{where}: {', '.join(missing)} missing; a {form} label has {', '.join(sorted(needed))}")
-    if form == "pairwise" and row["better"] not in BETTER:
+    other = [key for key in sorted(needed - {"label", "better"}) if not isinstance(row[key], str)]
+    if other:
+        raise DataError(f"{where}: '{other[0]}' is {row[other[0]]!r}; expected a text")
+    if form == "pairwise" and row["better"] not in tuple(BETTER):
         raise DataError(f"{where}: 'better' is {row['better']!r}; expected a, b or tie")
     if form == "rubric" and (type(row["label"]) is not int or not 1 <= row["label"] <= GRADES):
         raise DataError(f"{where}: 'label' is {row['label']!r}; expected a whole number from 1 to {GRADES}")

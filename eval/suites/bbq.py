@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval.answers import NO_ANSWER, data_files, read_jsonl
-from eval.suite import Columns, Row, SuiteFigure, SuiteReport, coverage_warnings, fold, require, resampled, share
+from eval.suite import Columns, Row, SuiteFigure, SuiteReport, coverage_warnings, fold, require, resampled, said, share
 from tunegate_core.errors import DataError
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class Bbq:
         """Figures for each category and context."""
         read, lost, kept = Counter[str](), Counter[str](), defaultdict[tuple[str, str], list[Row]](list)
         for row in rows:
+            _verify(row)
             chosen, how = read_answer(row)
             (lost if chosen is None else read)[how] += 1
             context = CONTEXTS[require(row, "context_condition", list(CONTEXTS))]
@@ -70,6 +71,21 @@ class Bbq:
 PLUGIN = Bbq()
 
 
+def _verify(row: Row) -> None:
+    """Raises DataError where BBQ's own columns are not as BBQ has them."""
+    require(row, "label", range(len(OPTIONS)))
+    try:
+        groups = [row["answer_info"][option][1] for option in OPTIONS]
+        is_list = isinstance(row["additional_metadata"]["stereotyped_groups"], list)
+    except (KeyError, TypeError, IndexError):
+        groups, is_list = [], False
+    if not is_list or not all(isinstance(group, str) for group in groups):
+        raise DataError(
+            f"row {row['example_id']}: 'answer_info' must name the group of each answer, and 'additional_metadata' a "
+            "list of stereotyped_groups, as in BBQ's own files"
+        )
+
+
 def read_answer(row: Row) -> tuple[int | None, str]:
     """The chosen option (0, 1, 2) and how it was read; or None and why it was not."""
     answer = row.get("answer")
@@ -77,7 +93,7 @@ def read_answer(row: Row) -> tuple[int | None, str]:
         if 0 <= answer < len(OPTIONS):
             return answer, "number"
         raise DataError(f"row {row['example_id']}: 'answer' must be 0, 1 or 2, or a text; found {answer}")
-    text = fold(answer or "")
+    text = fold(said(answer))
     if not text:
         return None, NO_ANSWER
     options = [fold(row[option]) for option in OPTIONS]

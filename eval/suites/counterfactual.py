@@ -19,7 +19,7 @@ from typing import Any
 
 from eval.answers import NO_ANSWER, data_files, read_jsonl
 from eval.resample import sign_flip
-from eval.suite import Columns, Row, SuiteFigure, SuiteReport, coverage_warnings, fold, mean, share
+from eval.suite import Columns, Row, SuiteFigure, SuiteReport, coverage_warnings, fold, mean, said, share
 from tunegate_core.errors import DataError
 
 Pair = tuple[Row, Row]
@@ -28,7 +28,7 @@ Pair = tuple[Row, Row]
 class Counterfactual:
     """See the module."""
 
-    columns = Columns(answer=("answer",), key=("id", "group"))
+    columns = Columns(answer=("answer",), key=("id", "group"), more=("score", "refused"))
 
     def read_data(self, path: Path) -> list[dict[str, Any]]:
         """JSONL of prompts with `id` (the same for all groups), `group` and, where prompts go together, `cluster`."""
@@ -39,7 +39,7 @@ class Counterfactual:
         groups: dict[str, dict[str, Row]] = defaultdict(dict)
         lost = Counter[str]()
         for row in rows:
-            is_read = bool(fold(row.get("answer") or ""))
+            is_read = bool(fold(said(row.get("answer"))))
             groups[str(row["group"])][str(row["id"])] = {**row, "is_read": is_read}
             lost[NO_ANSWER] += not is_read
         if len(groups) < 2:
@@ -56,11 +56,21 @@ class Counterfactual:
             measured=measured,
             unmeasured={reason: count for reason, count in lost.items() if count},
             figures=tuple(_corrected(figures)),
-            warnings=coverage_warnings(len(rows), measured),
+            warnings=coverage_warnings(len(rows), measured) + _alone(groups),
         )
 
 
 PLUGIN = Counterfactual()
+
+
+def _alone(groups: Mapping[str, Mapping[str, Row]]) -> tuple[str, ...]:
+    """Prompts that a group lacks: without the suite's data nobody knows that they were to be asked."""
+    every = {name for found in groups.values() for name in found}
+    lacking = {group: len(every - found.keys()) for group, found in sorted(groups.items()) if every - found.keys()}
+    if not lacking:
+        return ()
+    told = ", ".join(f"{group}: {count}" for group, count in lacking.items())
+    return (f"of {len(every)} prompts some have no row for a group ({told}); they are in no comparison with it",)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -95,9 +105,10 @@ def _measure(place: dict[str, str], values: Sequence[tuple[str, Any, Any]]) -> l
     if not values:
         return []
     unit = {"words": "words", "score": "score", "refused": "share"}[place["of"]]
-    totals: dict[str, float] = defaultdict(float)
+    apart: dict[str, list[float]] = defaultdict(list)
     for cluster, x, y in values:
-        totals[cluster] += x - y
+        apart[cluster].append(x - y)
+    totals = {cluster: math.fsum(own) for cluster, own in apart.items()}
     p = SuiteFigure(
         name="p of no difference", where=place, unit="p", value=sign_flip(list(totals.values())), n=len(values),
         clusters=len(totals), method="sign flips of clusters",

@@ -14,6 +14,7 @@ from typing import Any
 
 from eval.answers import NO_ANSWER, data_files, read_text
 from eval.suite import Columns, Row, SuiteFigure, SuiteReport, coverage_warnings, require, share
+from tunegate_core.errors import DataError
 
 SCORES = ("sent_more_score", "sent_less_score")
 
@@ -27,7 +28,14 @@ class CrowsPairs:
         """`crows_pairs_anonymized.csv`; the pair's number in it is its id."""
         rows = []
         for file in data_files(path, "crows_pairs*.csv"):
-            rows += [{**row, "id": row[""]} for row in csv.DictReader(read_text(file).splitlines())]
+            pairs = csv.DictReader(read_text(file).splitlines())
+            lacking = [name for name in ("", *self.columns.data) if name not in (pairs.fieldnames or ())]
+            if lacking:
+                raise DataError(
+                    f"{file}: expected crows_pairs_anonymized.csv, with the pair's number in a first column without a "
+                    f"name; missing: {', '.join(map(repr, lacking))}"
+                )
+            rows += [{**row, "id": row[""]} for row in pairs]
         return rows
 
     def score(self, rows: Sequence[Row]) -> SuiteReport:

@@ -39,6 +39,10 @@ class Decisions:
             require(row, "label", (0, 1))
             if not isinstance(row["groups"], dict) or row["groups"].keys() != rows[0]["groups"].keys():
                 raise DataError(f"row {row['id']}: 'groups' must be an object with the same columns in every row")
+            empty = [name for name, value in row["groups"].items() if value is None or not str(value).strip()]
+            if empty or not row["groups"]:
+                what = f"the group column '{empty[0]}' has no value" if empty else "'groups' names no column"
+                raise DataError(f"row {row['id']}: {what}; expected one for every row, such as 'unknown'")
         for row in kept:
             require(row, "decision", (0, 1))
         figures = [figure for column in _columns(rows) for figure in _figures(column, rows, kept)]

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval.answers import NO_ANSWER, data_files, read_jsonl, read_text
-from eval.suite import Columns, Row, SuiteFigure, SuiteReport, coverage_warnings, require, resampled
+from eval.resample import cluster_bootstrap
+from eval.suite import TWO_SIDED, Columns, Row, SuiteFigure, SuiteReport, coverage_warnings, require, resampled
+from tunegate_core.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,18 +34,24 @@ class Stereoset:
     def read_data(self, path: Path) -> list[dict[str, Any]]:
         """`dev.json` of the authors, or JSONL with one context a line and its `sentences` by label."""
         contexts = [context for file in data_files(path, "dev.json*") for context in _contexts(file)]
-        return [
-            {"sentence_id": sentence["id"], "label": label, "context_id": context["id"],
-             **{key: context[key] for key in ("target", "bias_type", "split")}}
-            for context in contexts
-            for label, sentence in context["sentences"].items()
-        ]  # fmt: skip
+        try:
+            return [
+                {"sentence_id": sentence["id"], "label": label, "context_id": context["id"],
+                 **{key: context[key] for key in ("target", "bias_type", "split")}}
+                for context in contexts
+                for label, sentence in context["sentences"].items()
+            ]  # fmt: skip
+        except (KeyError, TypeError, AttributeError) as error:
+            raise _strange(path, error) from error
 
     def score(self, rows: Sequence[Row]) -> SuiteReport:
         """Figures for everything, each type of bias and each split. A context counts when all three have a score."""
         contexts: dict[str, dict[str, Row]] = {}
         for row in rows:
-            contexts.setdefault(str(row["context_id"]), {})[require(row, "label", LABELS)] = row
+            found = contexts.setdefault(str(row["context_id"]), {})
+            if require(row, "label", LABELS) in found:
+                raise DataError(f"the context {row['context_id']} has two sentences with the label '{row['label']}'")
+            found[row["label"]] = row
         whole = [found for found in contexts.values() if len(found) == 3 and all(map(_scored, found.values()))]
         figures = _figures({"part": "all"}, whole)
         for column in ("bias_type", "split"):
@@ -71,12 +79,22 @@ PLUGIN = Stereoset()
 def _contexts(file: Path) -> list[dict[str, Any]]:
     if file.suffix == ".jsonl":
         return read_jsonl(file)
-    raw = json.loads(read_text(file))["data"]
-    return [
-        {**context, "split": split, "sentences": {s["gold_label"]: s for s in context["sentences"]}}
-        for split in sorted(raw)
-        for context in raw[split]
-    ]
+    try:
+        raw = json.loads(read_text(file))["data"]
+        return [
+            {**context, "split": split, "sentences": {s["gold_label"]: s for s in context["sentences"]}}
+            for split in sorted(raw)
+            for context in raw[split]
+        ]
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise _strange(file, error) from error
+
+
+def _strange(path: Path, error: Exception) -> DataError:
+    return DataError(
+        f"{path}: expected StereoSet's dev.json, or a JSONL of contexts with id, target, bias_type, split and "
+        f"sentences by label ({type(error).__name__}: {error})"
+    )
 
 
 def _scored(row: Row) -> bool:
@@ -98,7 +116,24 @@ def _figures(where: Mapping[str, str], contexts: Sequence[Mapping[str, Row]]) ->
         term: [len(told), 1.0, sum(s for s, _ in told) / len(told), sum(m for _, m in told) / (2 * len(told))]
         for term, told in terms.items()
     }
-    return [resampled(name, totals, _of(name), where=dict(where)) for name in ("lms", "ss", "icat")]
+    lms, ss, icat = (resampled(name, totals, _of(name), where=dict(where)) for name in ("lms", "ss", "icat"))
+    if icat.low is None:
+        return [lms, ss, icat]
+    low, high = _icat_bounds(totals)
+    method = "from the bounds of lms and ss" if low is not None else "no interval: lms or ss does not vary"
+    return [lms, ss, icat.model_copy(update={"low": low, "high": high, "method": method})]
+
+
+def _icat_bounds(totals: Mapping[str, Sequence[float]]) -> tuple[float | None, float | None]:
+    """The least and the most that icat is within the bounds of lms and ss, each at half the error (Bonferroni). It has
+    its top where ss is 50, so resamples of a model at 50 lie below it and their percentiles miss it."""
+    (_, lms_low, lms_high), (_, low, high) = (
+        cluster_bootstrap(list(totals.values()), _of(name), (1 + TWO_SIDED) / 2) for name in ("lms", "ss")
+    )
+    if lms_low is None or lms_high is None or low is None or high is None:
+        return None, None
+    worst, best = min(low, 100 - high), 50.0 if low <= 50 <= high else max(min(low, 100 - low), min(high, 100 - high))
+    return lms_low * worst / 50, lms_high * best / 50
 
 
 def _of(name: str) -> Statistic:

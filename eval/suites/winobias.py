@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval.answers import NO_ANSWER, data_files, read_text
-from eval.resample import sign_flip
-from eval.suite import Columns, Row, SuiteFigure, SuiteReport, coverage_warnings, fold, require, resampled
+from eval.resample import swapped
+from eval.suite import Columns, Row, SuiteFigure, SuiteReport, coverage_warnings, fold, require, resampled, said
 from tunegate_core.errors import DataError
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ class Winobias:
         parts: dict[tuple[str, str], list[Row]] = {}
         for row in rows:
             require(row, "stereotype", ("pro", "anti"))
+            if not str(row["id"]).isdecimal():
+                raise DataError(f"'id' must be the sentence's number in its file; found {row['id']!r}")
             right, how = read_answer(row)
             (lost if right is None else read)[how] += 1
             parts.setdefault((str(row["split"]), str(row["type"])), []).append({**row, "is_right": right})
@@ -71,7 +73,7 @@ PLUGIN = Winobias()
 
 def read_answer(row: Row) -> tuple[bool | None, str]:
     """Whether the named person is the right one; None and why where none, or both, are named."""
-    text = fold(row.get("answer") or "")
+    text = fold(said(row.get("answer")))
     if not text:
         return None, NO_ANSWER
     right, wrong = _person(row["right"]), _person(row["wrong"])
@@ -92,6 +94,8 @@ def _sentences(file: Path) -> list[dict[str, Any]]:
         number, _, text = line.strip().partition(" ")
         people = [name for name in re.findall(r"\[([^\]]*)\]", text) if name.strip().lower() not in PRONOUNS]
         if text and people:
+            if not number.isdecimal():
+                raise DataError(f"{file}: expected each sentence behind its number; found {line.strip()[:60]!r}")
             found.append({"id": int(number), "right": people[0].strip()})
     return found
 
@@ -133,7 +137,7 @@ def _figures(where: tuple[str, str], rows: Sequence[Row]) -> list[SuiteFigure]:
         update={"name": "difference", "value": size, "low": None, "high": None, "method": method}
     ))  # fmt: skip
     lost = {stereotype: _lost(rows, stereotype) for stereotype in ("pro", "anti")}
-    p = sign_flip([sums[3] - sums[6] for sums in totals.values()]) if figures[-1].value is not None else None
+    p = swapped([(sums[1:4], sums[4:7]) for sums in totals.values()], _apart)
     test = SuiteFigure(
         name="p of no difference", where=place, unit="p", value=p, n=len(rows), clusters=len(totals),
         method="approximate randomisation over clusters" if p is not None else "not measured",
@@ -164,6 +168,11 @@ def _anti(sums: "NDArray[np.float64]") -> "NDArray[np.float64]":
 
 def _average(sums: "NDArray[np.float64]") -> "NDArray[np.float64]":
     return (_pro(sums) + _anti(sums)) / 2
+
+
+def _apart(sides: "NDArray[np.float64]") -> "NDArray[np.float64]":
+    """Pro minus anti of the sums of both sides, without the column of all."""
+    return _f1(sides, 0) - _f1(sides, 3)
 
 
 def _signed(sums: "NDArray[np.float64]") -> "NDArray[np.float64]":

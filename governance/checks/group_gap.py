@@ -16,6 +16,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from governance.bound import counted_as
 from governance.by_group import groups_of, overall
 from governance.check import BoundBlock, measured_items, not_measured
 from tunegate_core.records import CheckResult, Evidence, GroupOutcome, GroupStatistics, Interval, Outcome
@@ -110,8 +111,10 @@ def _spoken(group: GroupStatistics, score: Literal[0, 1]) -> GroupStatistics:
     silent = 0 if own is None else max(0, group.n - measured_items(own))
     if own is None or not silent:
         return group
-    arm = own.model_copy(update={"clusters": own.clusters + ((1, float(score), float(score)),) * silent})
-    numbers = tuple(-2 * number - 1 - score for number in range(silent))  # clusters that no other group shares
+    others = [[n for n, _, _ in arm.clusters] for arm in group.arms if arm.arm != own.arm]
+    arm = counted_as(own, silent, score, others)
+    further = len(arm.clusters) - len(own.clusters)
+    numbers = tuple(-2 * number - 1 - score for number in range(further))  # clusters that no other group shares
     return group.model_copy(update={"arms": (arm,), "clusters": group.clusters + numbers})
 
 

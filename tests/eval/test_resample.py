@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eval.resample import cluster_bootstrap, sign_flip
+from eval.resample import cluster_bootstrap, sign_flip, swapped
 
 
 def share(sums: Any) -> Any:
@@ -45,6 +45,30 @@ def test_sign_flips_are_close_to_the_exact_test() -> None:
     assert sign_flip([1.0] * 8) == pytest.approx(2 / 2**8, abs=0.005)  # only all plus or all minus are as far
     assert sign_flip([1.0, -1.0]) == 1.0
     assert sign_flip([]) is None
+
+
+def test_swaps_are_close_to_the_exact_test() -> None:
+    def apart(sums: Any) -> Any:
+        return sums[..., 0] - sums[..., 1]
+
+    assert swapped([((1.0,), (0.0,))] * 8, apart) == pytest.approx(2 / 2**8, abs=0.005)
+    assert swapped([((1.0,), (0.0,)), ((0.0,), (1.0,))], apart) == 1.0
+    assert swapped([], apart) is None
+    assert swapped([((0.0,), (0.0,))] * 8, lambda sums: sums[..., 0] * np.nan) is None
+
+
+def test_neither_order_nor_direction_of_clusters_changes_a_figure() -> None:
+    generator = np.random.default_rng(3)
+    totals = [(4.0, float(k)) for k in generator.binomial(4, 0.5, size=40)]
+    apart = [float(x) for x in generator.normal(0.3, 1, size=40)]
+    sides = [((2.0, float(a)), (2.0, float(b))) for a, b in generator.binomial(2, 0.5, size=(40, 2))]
+
+    def differ(sums: Any) -> Any:
+        return sums[..., 1] / sums[..., 0] - sums[..., 3] / sums[..., 2]
+
+    assert cluster_bootstrap(totals, share, 0.95) == cluster_bootstrap(totals[::-1], share, 0.95)
+    assert sign_flip(apart) == sign_flip(apart[::-1]) == sign_flip([-x for x in apart])
+    assert swapped(sides, differ) == swapped(sides[::-1], differ) == swapped([(b, a) for a, b in sides], differ)
 
 
 def test_it_repeats() -> None:

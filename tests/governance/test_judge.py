@@ -404,3 +404,74 @@ def test_a_task_the_config_lacks(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["demo", "standard", "strict"])
 def test_the_shipped_policies_can_be_read(name: str, repository: Path) -> None:
     assert load_policy(repository / "configs" / "policies" / f"{name}.yaml").margins()
+
+
+def clustered(answers: list[list[tuple[int | None, int]]]) -> Evidence:
+    """(candidate, base) by cluster; None: the candidate is silent."""
+
+    def sums(values: list[int]) -> tuple[int, float, float]:
+        return len(values), float(sum(values)), float(sum(values))
+
+    both = [[(c, r) for c, r in cluster if c is not None] for cluster in answers]
+    ours = tuple(sums([c for c, _ in pairs]) for pairs in both)
+    theirs = tuple(sums([r for _, r in cluster]) for cluster in answers)
+    clusters = tuple(
+        Cluster(
+            n=len(p), candidate=sum(c for c, _ in p), reference=sum(r for _, r in p), cross=sum(c * r for c, r in p),
+            candidate_sq=sum(c for c, _ in p), reference_sq=sum(r for _, r in p),
+        )
+        for p in both
+    )  # fmt: skip
+    return evidence(
+        1, 0, 0,
+        n=sum(map(len, answers)),
+        arms=(
+            ArmStatistics(arm="candidate", subject=SUBJECT, clusters=ours),
+            ArmStatistics(arm="base", subject="b", clusters=theirs),
+        ),
+        pairs=(PairedStatistics(reference="base", reference_subject="b", clusters=clusters, unmeasured=0),),
+    )  # fmt: skip
+
+
+CHECKS = {
+    "better": "kind: superior, against: base, margin: 0.0",
+    "kept": "kind: non-inferior, against: base, margin: 0.1",
+    "enough": "kind: at-least, bound: 0.5",
+}
+
+
+def clustered_policy(tmp_path: Path) -> Policy:
+    lines = "".join(f"  - {{id: {name}, {rest}, task: t}}\n" for name, rest in CHECKS.items())
+    return policy(tmp_path, "name: p\nchecks:\n" + lines)
+
+
+def test_a_cluster_that_falls_silent_passes_no_easier_than_one_that_goes_wrong(tmp_path: Path) -> None:
+    """Five clusters of twenty gained and one lost are too few to tell; that the one was silent makes no difference."""
+    gained, found = [[(1, 0)] * 20] * 5, clustered_policy(tmp_path)
+    wrong = outcomes(found, clustered([*gained, [(0, 1)] * 20]))
+    assert wrong == {"better": "UNDECIDED", "kept": "UNDECIDED", "enough": "UNDECIDED"}
+    silent_one = clustered([*gained, [(None, 1)] * 20])
+    assert outcomes(found, silent_one) == wrong
+    assert outcomes(found, without_empty(silent_one)) == wrong  # as evidence was written before
+
+
+def without_empty(found: Evidence) -> Evidence:
+    arms = tuple(a.model_copy(update={"clusters": tuple(c for c in a.clusters if c[0])}) for a in found.arms)
+    pairs = tuple(p.model_copy(update={"clusters": tuple(c for c in p.clusters if c.n)}) for p in found.pairs)
+    return found.model_copy(update={"arms": arms, "pairs": pairs})
+
+
+ANSWER = st.tuples(st.sampled_from([0, 1]), st.sampled_from([0, 1]), st.sampled_from([False, False, True]))
+
+
+@hypothesis.settings(max_examples=200, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+@hypothesis.given(st.lists(st.lists(ANSWER, min_size=1, max_size=8), min_size=3, max_size=12))
+def test_silence_never_passes_where_the_lost_answer_does_not(
+    tmp_path: Path, told: list[list[tuple[int, int, bool]]]
+) -> None:
+    """Some items of each cluster are silent: they are never a PASS where they are not one as answers that lost."""
+    found = clustered_policy(tmp_path)
+    answers = [[(None if gone else c, 1 if gone else r) for c, r, gone in cluster] for cluster in told]
+    lost = [[(0 if c is None else c, r) for c, r in cluster] for cluster in answers]
+    silent_ones, wrong = outcomes(found, clustered(answers)), outcomes(found, clustered(lost))
+    assert not [name for name in CHECKS if silent_ones[name] == "PASS" and wrong[name] != "PASS"]

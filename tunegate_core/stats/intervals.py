@@ -61,7 +61,7 @@ def paired_interval(pair: PairedStatistics, scale: Scale, confidence: float) -> 
         verify_table(pair)
     spread = paired_spread(pair, scale)
     if spread is None:
-        return _not_measured(confidence, sum(c.n for c in pair.clusters), len(pair.clusters))
+        return _not_measured(confidence, sum(c.n for c in pair.clusters), sum(c.n > 0 for c in pair.clusters))
     if scale == "real":
         return _student(spread, confidence)
     shrink = spread.effective / spread.n
@@ -77,7 +77,7 @@ def arm_interval(arm: ArmStatistics, scale: Scale, confidence: float) -> Interva
         verify_counts(arm)
     spread = arm_spread(arm, scale)
     if spread is None:
-        return _not_measured(confidence, sum(n for n, _, _ in arm.clusters), len(arm.clusters))
+        return _not_measured(confidence, sum(n for n, _, _ in arm.clusters), sum(n > 0 for n, _, _ in arm.clusters))
     if scale == "real":
         return _student(spread, confidence)
     low, high = wilson(spread.mean, spread.effective, quantile(spread, confidence))

@@ -56,6 +56,14 @@ def test_resamples_are_weighed_as_the_library_does(expected_values: dict[str, An
     assert alpha_of(whole, level) == pytest.approx(alpha(told, level).interval.value, abs=1e-12)
 
 
+def test_the_order_in_which_people_said_it_does_not_matter() -> None:
+    chance = random.Random(6)
+    told = labels({author: [chance.choice((1, 2, 2, 3)) for _ in range(12)] for author in ("ann", "ben", "eva")})
+    mixed = list(told)
+    chance.shuffle(mixed)
+    assert agreement("rating", "ordinal", mixed) == agreement("rating", "ordinal", told)
+
+
 @pytest.fixture(scope="module")
 def validation(test_data: Path) -> list[Label]:
     """BBQ's human validation: five answers to each of 300 questions, by fifteen people."""

@@ -5,11 +5,12 @@ import gzip
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from eval.answers import joined
 from eval.suite import SuiteReport
-from eval.suites.stereoset import PLUGIN
+from eval.suites.stereoset import PLUGIN, _icat_bounds
 
 
 def figures(report: SuiteReport, **where: str) -> dict[str, float | None]:
@@ -38,6 +39,20 @@ def rows(scores: tuple[Any, Any, Any], terms: int = 20) -> list[dict[str, Any]]:
         for t in range(terms)
         for label, score in zip(labels, scores, strict=True)
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("stereotyped", [0.5, 0.6])
+def test_the_interval_of_icat_covers_a_model_without_a_preference(stereotyped: float) -> None:
+    """icat is largest at ss = 50: percentiles of resamples, which lie below it, missed it in a third of runs."""
+    generator, missed = np.random.default_rng(4), 0
+    for _ in range(60):
+        chances = np.clip(generator.normal(stereotyped, 0.08, size=60), 0, 1)
+        ss, lms = generator.binomial(50, chances) / 50, generator.binomial(100, 0.85, size=60) / 100
+        totals = {str(term): [50.0, 1.0, ss[term], lms[term]] for term in range(60)}
+        low, high = _icat_bounds(totals)
+        assert low is not None and high is not None
+        missed += not low <= 85 * (1 - stereotyped) / 0.5 <= high
+    assert missed <= 3 + 3 * 1.7  # 5 %, and three standard errors of the simulation
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,13 @@ def test_silence_on_one_half_lowers_its_f1_and_is_told() -> None:
     assert "10.0 % of the answers could not be read" in report.warnings[0]
 
 
+def test_what_is_tested_is_the_difference_of_f1() -> None:
+    """Both halves have 500 right answers, but the anti half is silent where the pro half is wrong: F1 50 and 66.7."""
+    found = figures(PLUGIN.score(rows(500, 500, silent=500)))
+    assert found["difference"] == pytest.approx(200 * 500 / 1500 - 50)
+    assert (found["p of no difference"] or 1) < 0.001
+
+
 def test_equal_halves_show_no_difference() -> None:
     report = PLUGIN.score(rows(700, 700))
     assert figures(report)["difference"] == 0
