@@ -89,6 +89,7 @@ def _read(path: Path, expects: Expects, groups: tuple[str, ...]) -> list[Item]:
     items: list[Item] = []
     problems: list[str] = []
     lines: dict[str, int] = {}
+    asked: dict[tuple[str, tuple[str, ...] | None], Item] = {}
     for number, text in _lines(path):
         found, item = _parse(text, expects, groups)
         if item is not None:
@@ -96,6 +97,12 @@ def _read(path: Path, expects: Expects, groups: tuple[str, ...]) -> list[Item]:
                 found.append(f"id '{item.id}' is already used in line {lines[item.id]}; every id must be unique")
             elif items and (item.choices is None) != (items[0].choices is None):
                 found.append("questions with and without choices are mixed; put them into two files")
+            alike = asked.setdefault((item.text, item.choices), item)
+            if alike.cluster != item.cluster:
+                found.append(
+                    f"asks the same as '{alike.id}' in line {lines[alike.id]}, and would count as another finding; "
+                    "leave one out, or give both the same cluster"
+                )
             lines.setdefault(item.id, number)
             items.append(item)
         problems += [f"{path}, line {number}: {problem}" for problem in found]

@@ -88,7 +88,10 @@ def test_a_cluster_where_nothing_was_measured_stays_in_its_place() -> None:
 
 
 def rows_of(values: list[Any], **more: Any) -> list[dict[str, Any]]:
-    return [{**ROW, "id": f"q{n}", "cluster": f"f{n}", "plan": value, **more} for n, value in enumerate(values)]
+    told = list(enumerate(values))
+    return [
+        {**ROW, "id": f"q{n}", "question": f"How {n}?", "cluster": f"f{n}", "plan": plan, **more} for n, plan in told
+    ]
 
 
 def block(path: Path, *groups: str) -> TaskBlock:

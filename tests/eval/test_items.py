@@ -103,6 +103,10 @@ def test_text_answers_need_exact_match(questions: Write) -> None:
         ({**GOOD, "id": "q1", "question": "  "}, "line 2: 'question' must be a text"),
         ({**GOOD, "id": "q1", "cluster": 7}, "line 2: 'cluster' must be a text"),
         ({**GOOD}, "line 2: id 'q0' is already used in line 1"),
+        (
+            {**GOOD, "id": "q1", "cluster": "other"},
+            "line 2: asks the same as 'q0' in line 1, .* give both the same cluster",
+        ),
         ({"id": "q1", "question": "Who?", "answer": "He"}, "line 2: questions with and without choices are mixed"),
         ({"id": "q1", "question": "Who?", "answer": 3}, "line 2: without choices 'answer' must be a text"),
         ('{"id": "q1", "question": "Who', "line 2: not a whole JSON object .*is the line cut off?"),

@@ -126,7 +126,7 @@ def test_what_scores_is_frozen(questions: Write) -> None:
 
 
 def test_what_was_not_measured_stays_so(questions: Write) -> None:
-    rows = [{"id": name, "question": "?", "answer": "4"} for name in "abc"]
+    rows = [{"id": name, "question": f"{name}?", "answer": "4"} for name in "abc"]
     opened = open_task(task(questions(rows), metric="number"))
     results = (Result(id="a", answer="4", score=0.0), Result(id="b", answer="four", score=0.0),
                Result(id="c", answer="", reason="empty answer"))  # fmt: skip

@@ -1,5 +1,6 @@
 """Policies and verdicts: three values, every reason, and nothing that opens the door by being absent."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
@@ -406,7 +407,7 @@ def test_the_shipped_policies_can_be_read(name: str, repository: Path) -> None:
     assert load_policy(repository / "configs" / "policies" / f"{name}.yaml").margins()
 
 
-def clustered(answers: list[list[tuple[int | None, int]]]) -> Evidence:
+def clustered(answers: Sequence[Sequence[tuple[int | None, int]]]) -> Evidence:
     """(candidate, base) by cluster; None: the candidate is silent."""
 
     def sums(values: list[int]) -> tuple[int, float, float]:
