@@ -37,7 +37,7 @@ class Refusal(TunegateError):
         """What tells a client whether and when to try again."""
         if self.retry_after is not None:
             return [(b"retry-after", b"%d" % self.retry_after)]
-        if self.status in (401, 429):
+        if self.status in (401, 429, 503):
             told = [(b"x-should-retry", b"false")]
             return [*told, (b"www-authenticate", b"Bearer")] if self.status == 401 else told
         return []
@@ -86,8 +86,8 @@ def budget_used(what: str) -> Refusal:
     return Refusal(429, "insufficient_quota", message, kind="insufficient_quota")
 
 
-def unavailable(code: str, message: str, retry_after: int = 1) -> Refusal:
-    """Not now."""
+def unavailable(code: str, message: str, retry_after: int | None = 1) -> Refusal:
+    """Not now; without `retry_after` not until somebody decides otherwise."""
     return Refusal(503, code, message, kind="server_error", retry_after=retry_after)
 
 

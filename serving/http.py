@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+import socket
 from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from serving.errors import place
+from tunegate_core.errors import BadInput
 
 HEADER_SECONDS = 15.0
 HEADER_BYTES = 32_768
@@ -86,6 +88,16 @@ def discreet(app: Any) -> Any:
             log.error("%s at %s", type(error).__name__, place(error))
 
     return answer
+
+
+def verify_free(host: str, port: int) -> None:
+    """Nobody else listens there: known before anything is started for it. Raises BadInput."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((host, port))
+        except OSError as error:
+            raise BadInput(f"can't listen at {host}:{port}: {error.strerror}; choose another with --port") from error
 
 
 def gateway_server(app: Any, host: str, port: int) -> uvicorn.Server:

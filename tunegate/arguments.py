@@ -8,7 +8,7 @@ import typer
 Version = Annotated[str, typer.Argument(metavar="NAME@N", help="A candidate or release.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value for scripts.")]
 Reason = Annotated[str, typer.Option(help="Why; kept as erasable text under a salted commitment.")]
-Person = Annotated[str, typer.Option("--as", metavar="NAME", help="Whose key signs.")]
+Person = Annotated[str, typer.Option("--as", metavar="NAME", envvar="TUNEGATE_USER", help="Whose key signs.")]
 Route = Annotated[str, typer.Argument(metavar="ROUTE", help="The name that callers use.")]
 Note = Annotated[str | None, typer.Option("--reason", help="Why; kept as erasable text under a salted commitment.")]
 EndpointFile = Annotated[

@@ -341,7 +341,7 @@ def main() -> NoReturn:
         views.complain("stopped; the same command continues")
         sys.exit(130)
     except typer.TyperException as error:
-        views.complain(str(error))
+        views.complain(error.format_message())
         sys.exit(BadInput.exit_code)
     except OSError as error:
         views.complain(f"{error.strerror or error}: {error.filename or 'the home folder'}")

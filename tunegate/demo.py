@@ -46,14 +46,15 @@ def main() -> None:
 def demonstrate(house: House) -> int:
     """The story, and whether the three verdicts came out as announced (0 or 1)."""
     times: dict[str, float] = {}
-    released = _timed(times, "support-bot", lambda: release(house, CONFIGS / "support-bot.yaml"))
+    views.say("three releases and an endpoint: seven to eight minutes on two idle cores, longer on busy ones")
+    released = _release(house, times, 1, "support-bot", "learns what it is taught, and ends released")
     if not (house.keys / f"{REVIEWER}.key").exists():
         create_key(house, REVIEWER)
     if isinstance(standing(house, released).state, Judged):
         views.say(f"approving {released} with the key '{REVIEWER}', made for this demonstration")
         views.say(approve(house, released, REVIEWER, "Demonstration: the facts are learnt and nothing else suffers."))
-    refused = _timed(times, "support-bot-refused", lambda: release(house, CONFIGS / "support-bot-refused.yaml"))
-    undecided = _timed(times, "support-bot-undecided", lambda: release(house, CONFIGS / "support-bot-undecided.yaml"))
+    refused = _release(house, times, 2, "support-bot-refused", "is trained to harm, and ends FAIL")
+    undecided = _release(house, times, 3, "support-bot-undecided", "is judged on too little, and ends UNDECIDED")
     shown = comparison(house, [released, refused, undecided])
     views.show(shown, views.comparison, as_json=False)
     report = verify(house, None)
@@ -67,6 +68,11 @@ def demonstrate(house: House) -> int:
     verdicts = [shown["verdicts"][version] for version in (released, refused, undecided)]
     is_told = verdicts == ["PASS", "FAIL", "UNDECIDED"] and champion == released and report["ok"]
     return 0 if is_told and is_answering else 1
+
+
+def _release(house: House, times: dict[str, float], number: int, name: str, ends: str) -> str:
+    views.say(f"{number} of 3: configs/{name}.yaml {ends}")
+    return _timed(times, name, lambda: release(house, CONFIGS / f"{name}.yaml"))
 
 
 def _answers(house: House, version: str) -> bool:

@@ -26,6 +26,8 @@ class _Bars:
         """Move the bar of `stage`; `figures` stand behind it."""
         if stage not in self._tasks:
             self._tasks[stage] = self._bars.add_task(stage, total=total, figures="")
+        elif done < total and self._bars.tasks[self._tasks[stage]].finished:
+            self._bars.reset(self._tasks[stage])  # the same stage of another run
         shown = "  ".join(f"{name.replace('_', ' ')} {value:,.4g}" for name, value in figures.items())
         self._bars.update(self._tasks[stage], completed=done, total=total, figures=shown)
 
@@ -39,6 +41,8 @@ class _Lines:
     def __call__(self, stage: str, done: float, total: float, **figures: float) -> None:
         now, ended = time.monotonic(), done >= total
         known = self._told.get(stage)
+        if known is not None and known[0] and not ended:
+            known = None  # the same stage of another run
         if known is not None and (known[0] or (not ended and now - known[1] < LINE_SECONDS)):
             return
         self._told[stage] = (ended, now)

@@ -28,8 +28,10 @@ def serve(
     dev: Annotated[bool, typer.Option("--dev", help="Print an API key for a first try, valid for a day.")] = False,
 ) -> None:
     """Answer with what was released: vLLM under Ray Serve, behind an OpenAI-compatible endpoint."""
+    from serving.http import verify_free
     from tunegate.serving import serve as run
 
+    verify_free(host, port)
     endpoint = load_endpoint(config) if config else Endpoint()
     with watched() as progress:
         house = House.from_environment(progress=progress, address=address)
@@ -46,9 +48,11 @@ def gateway(
     upstream_key: Annotated[str, typer.Option(metavar="VARIABLE", help="The variable that holds its key.")] = "",
 ) -> None:
     """Keys, limits, routes and records in front of engines that somebody else runs."""
+    from serving.http import verify_free
     from tunegate.serving import gateway as run
     from tunegate.serving import upstream_names
 
+    verify_free(host, port)
     endpoint, house = load_endpoint(config) if config else Endpoint(), House.from_environment()
     _say_where(house, host, port, dev=False)
     for version, name in upstream_names(house).items():

@@ -5,8 +5,9 @@ import socket
 
 import pytest
 
-from serving.http import HEADER_BYTES
+from serving.http import HEADER_BYTES, verify_free
 from tests.serving.conftest import Running, World
+from tunegate_core.errors import BadInput
 
 
 def connect(gateway: Running) -> socket.socket:
@@ -14,6 +15,15 @@ def connect(gateway: Running) -> socket.socket:
     opened = socket.create_connection(("127.0.0.1", int(gateway.url.rpartition(":")[2])))
     opened.settimeout(5)
     return opened
+
+
+def test_a_port_that_is_taken_is_told_before_anything_is_started() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(BadInput, match=f"127.0.0.1:{port}: Address already in use; choose another with --port"):
+            verify_free("127.0.0.1", port)
+    verify_free("127.0.0.1", port)
+    verify_free("127.0.0.1", 0)
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Slow: "])

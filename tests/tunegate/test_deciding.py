@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
@@ -348,4 +349,8 @@ def test_the_verbs(told: Any, house: House, monkeypatch: pytest.MonkeyPatch) -> 
     assert "waits for 1 more" in run("approve", "bot@1", "--as", "rita").output
     assert "is recalled" in run("recall", "bot@1", "--as", "rita").output
     assert isinstance(run("approve", "bot@1", "--as", "rita", "--override").exception, BadInput)
-    assert "is refused" in run("refuse", "bot@1", "--as", "sam").output
+    with pytest.raises(typer.TyperException) as lacking:
+        app(["refuse", "bot@1", "--reason", "so"], standalone_mode=False)
+    assert "--as" in lacking.value.format_message()
+    monkeypatch.setenv("TUNEGATE_USER", "sam")
+    assert "is refused" in run("refuse", "bot@1").output

@@ -9,7 +9,7 @@ import pytest
 
 from tunegate import progress
 from tunegate.house import House
-from tunegate.progress import Journal
+from tunegate.progress import Journal, watched
 
 
 def test_a_stage_is_told_when_it_starts_now_and_then_and_when_it_ends(
@@ -41,3 +41,12 @@ def test_a_run_is_told_as_long_as_it_is_worked_on(home: Path) -> None:
         house.progress("sealing", 1, 1)
     house.progress("later", 1, 1)
     assert [json.loads(line)["stage"] for line in house.journal("bot@1").read_text().splitlines()] == ["sealing"]
+
+
+def test_a_log_tells_of_a_stage_once_in_every_run(capsys: pytest.CaptureFixture[str]) -> None:
+    """Two releases one after another have stages of one name."""
+    with watched() as port:
+        for _ in range(2):
+            for done in (0, 1, 2, 2):
+                port("training", done, 2)
+    assert capsys.readouterr().err.splitlines() == ["training: started", "training: done"] * 2

@@ -4,6 +4,7 @@ The proof is checked here, and once more by the page itself in the reader's brow
 """
 
 import json
+from contextlib import suppress
 from typing import Any
 
 from starlette.responses import PlainTextResponse, Response
@@ -16,8 +17,11 @@ from tunegate.feedback import RECORDED
 from tunegate_core.errors import BadInput, IntegrityError, NotFound
 from tunegate_core.proof.checkpoint import verify_checkpoint
 from tunegate_core.proof.keys import parse_public_key
+from tunegate_core.records import Evidence, Interval
+from tunegate_core.stats import arm_interval, paired_interval
 
 STEP = 50
+CONFIDENCE = 0.95  # one-sided
 MOST_SHOWN = 400_000  # bytes of a record that a page shows
 OTHER_KINDS = ("key-created", "api-key-created", "api-key-revoked", "access-denied")
 
@@ -61,7 +65,7 @@ def checkpoint(visit: Visit) -> Response:
 
 
 def record(visit: Visit) -> Response:
-    """What is stored under a digest, if it is text."""
+    """What is stored under a digest, if it is text; evidence also as figures. `event`: one that names it."""
     digest = visit.part("digest")
     data = visit.house.store.get(digest)
     value, text = None, ""
@@ -71,13 +75,42 @@ def record(visit: Visit) -> Response:
             value = json.loads(text)
         except ValueError:
             pass  # plain text or bytes: shown as such
+    evidence = _evidence(value)
     return visit.page(
         "record.html",
         digest=digest,
+        evidence=evidence,
+        figures=_figures(evidence) if evidence else (),
+        named=_naming(visit, digest),
         bytes=len(data),
         json=linked_json(value, visit.url, visit.desk.projection.now().datasets) if value is not None else None,
         text=text,
     )
+
+
+def _evidence(value: Any) -> Evidence | None:
+    """The record as evidence, if it is some."""
+    if not isinstance(value, dict) or not {"task", "metric", "arms", "samples"} <= value.keys():
+        return None
+    with suppress(IntegrityError):
+        return Evidence.parse(json.dumps(value).encode())
+    return None
+
+
+def _figures(evidence: Evidence) -> list[tuple[str, Interval]]:
+    """Each arm's score and each difference, with 95 % bounds on either side."""
+    scores = [(arm.arm, arm_interval(arm, evidence.scale, CONFIDENCE)) for arm in evidence.arms]
+    return scores + [
+        (f"candidate minus {pair.reference}", paired_interval(pair, evidence.scale, CONFIDENCE))
+        for pair in evidence.pairs
+    ]
+
+
+def _naming(visit: Visit, digest: str) -> Event | None:
+    """The event that led here, where it names the record indeed."""
+    said = visit.number("event", -1)
+    found = visit.house.existing_ledger.events(start=said, limit=1) if said >= 0 else []
+    return found[0] if found and found[0].seq == said and digest in json.dumps(found[0].body) else None
 
 
 def _proof(visit: Visit, ledger: Ledger, found: Event) -> dict[str, Any]:
@@ -107,6 +140,7 @@ def _proof(visit: Visit, ledger: Ledger, found: Event) -> dict[str, Any]:
         "root": head.root,
         "note": note,
         "key": parse_public_key(public).hex(),
+        "pem": public.decode().split("-----")[2].strip(),
     }
 
 

@@ -47,7 +47,7 @@ def overview(visit: Visit) -> Response:
 
 
 def _ready(known: Known) -> list[Entry]:
-    """Releases without a place that are newer than what their route answers with, the newest first."""
+    """Releases that never had a place and are newer than what their route answers with, the newest first."""
     routes = [state.route for state in known.registry.states.values()]
     champions = {route.champion for route in routes}
     beside = {version for route in routes for version in (route.canary, route.shadow)}
@@ -56,7 +56,12 @@ def _ready(known: Known) -> list[Entry]:
     for entry in reversed(known.registry.entries.values()):
         if entry.subject in champions:
             led.add(entry.route)
-        elif entry.state == "Released" and entry.route not in led and entry.subject not in beside:
+        elif (
+            entry.state == "Released"
+            and entry.route not in led
+            and entry.subject not in beside
+            and entry.subject not in known.placed
+        ):
             found.append(entry)
     return found
 
@@ -73,7 +78,7 @@ def _wrong(visit: Visit, known: Known) -> list[tuple[str, str]]:
         elif route.champion is None:
             found.append((visit.url("routes", alias), f"Route {alias} has no champion: nothing answers"))
     if known.denials:
-        found.append((visit.url("people") + "#denied", f"{len(known.denials)} actions were denied"))
+        found.append((visit.url("people") + "#denied", f"{len(known.denials)} denied: somebody lacked a role"))
     return found[:LATEST]
 
 

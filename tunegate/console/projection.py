@@ -15,7 +15,7 @@ from governance.ledger import Event
 from governance.people import DENIED, PEOPLE_EVENTS, People
 from governance.policies import POLICY_EVENTS, Policies
 from governance.registry import KINDS, Entry, Registry
-from governance.routing import FOLLOWING
+from governance.routing import FOLLOWING, PROMOTED
 from tunegate.house import House
 from tunegate_core.errors import NotFound
 
@@ -68,6 +68,7 @@ class Known:
     datasets: dict[str, Data] = field(default_factory=dict)  # commitment -> data
     policies: dict[str, list[str]] = field(default_factory=dict)  # digest -> candidates planned with it
     denials: list[int] = field(default_factory=list)
+    placed: set[str] = field(default_factory=set)  # versions that were champion or canary of a route
 
     def entry(self, subject: str) -> Entry:
         """A candidate. Raises NotFound."""
@@ -96,6 +97,8 @@ class Known:
         self.registry.take(event)
         if event.kind in FOLLOWING:
             self.changes.setdefault(str(event.subject), []).append(event.seq)
+            if event.kind == PROMOTED and event.body["place"] != "shadow":
+                self.placed.add(event.body["version"])
             return
         trail = self.trails.setdefault(str(event.subject), Trail())
         trail.marks[event.kind] = event.seq

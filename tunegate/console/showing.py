@@ -8,6 +8,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")  # Unicode's embeddings, overrides and isolates
+NUMBERS = re.compile(r"\[\n\s+(-?[\d.eE+-]+(?:,\n\s+-?[\d.eE+-]+)*)\n\s+\]")
 NAMED = re.compile(r"(?P<blob>(?:sha256|rows):[0-9a-f]{64})|&#34;(?P<subject>[a-z0-9][a-z0-9._-]*@[1-9][0-9]*)&#34;")
 
 
@@ -42,8 +43,8 @@ def basis_points(value: int) -> str:
 
 
 def linked_json(value: Any, url: Callable[..., str], sets: Container[str]) -> Markup:
-    """JSON in which every digest and version leads to its page. `sets`: the rows that have one, which is training data;
-    others are reasons, names and feedback."""
+    """JSON in which every digest and version leads to its page, and a list of numbers is one line. `sets`: the rows
+    that have one, which is training data; others are reasons, names and feedback."""
 
     def link(found: re.Match[str]) -> str:
         if blob := found["blob"]:
@@ -53,5 +54,7 @@ def linked_json(value: Any, url: Callable[..., str], sets: Container[str]) -> Ma
             return f'<a href="{target}">{blob}</a>'
         return f'&#34;<a href="{url("releases", found["subject"])}">{found["subject"]}</a>&#34;'
 
-    text = str(escape(json.dumps(value, indent=2, ensure_ascii=False)))
+    told = json.dumps(value, indent=2, ensure_ascii=False)
+    told = NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", told)
+    text = str(escape(told))
     return Markup(NAMED.sub(link, text))

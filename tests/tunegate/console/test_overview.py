@@ -24,3 +24,5 @@ def test_ready_is_what_is_newer_than_the_champion_and_has_no_place() -> None:
         {route.alias: RouteState(route=route) for route in (LED, EMPTY)},
     )
     assert [found.subject for found in _ready(Known(registry=registry))] == ["bot@9", "bot@4", "other@1"]
+    rolled_back = Known(registry=registry, placed={"bot@9"})
+    assert [found.subject for found in _ready(rolled_back)] == ["bot@4", "other@1"]

@@ -11,8 +11,10 @@ from governance.people import DENIED
 from governance.roles import ROLES, may
 from tunegate import api_keys, users
 from tunegate.console.app import PAGES
+from tunegate.console.releases import figure_rows
+from tunegate.console.showing import percent
 from tunegate.house import House
-from tunegate.recording import append, record_once, standing
+from tunegate.recording import append, record_once, standing, verdict_of
 
 Visitor = Callable[..., Any]
 PASSWORD = "correct horse battery"
@@ -133,6 +135,7 @@ def test_from_waiting_to_promoted_and_back(visitor: Visitor, house: House) -> No
         assert page.status_code == 200 and f"because {path}" in page.text, page.text
     assert "Route bot is stopped" in operator.get("/").text
     operator.fill("/routes/bot/unkill", reason="again")
+    assert ">promote it<" not in operator.get("/").text  # it was rolled back
     events = house.ledger.events(subject="bot")
     kinds = ["route-promoted", "route-promoted", "route-rolled-back", "route-killed", "route-unkilled"]
     assert [event.kind for event in events] == kinds
@@ -337,6 +340,23 @@ def test_two_side_by_side_lead_to_their_evidence(visitor: Visitor, house: House)
     for subject in ("bot@1", "bot@2"):
         blobs = standing(house, subject).body("examined")["evidence"]
         assert blobs and all(f'href="/records/{blob}"' in text for blob in blobs)
+
+
+def test_a_figure_is_followed_to_its_record_and_to_the_event_that_names_it(visitor: Visitor, house: House) -> None:
+    browser, now = visitor("auditor"), standing(house, "bot@1")
+    seq = next(event.seq for event in now.events if event.kind == "examined")
+    address = f"/records/{now.body('examined')['evidence'][0]}"
+    assert f'href="{address}?event={seq}"' in browser.get("/releases/bot@1").text
+    text = browser.get(f"{address}?event={seq}").text
+    assert f'href="/ledger/{seq}"' in text and 'href="/releases/bot@1"' in text
+    for row in figure_rows(house, verdict_of(house, now))[0]["rows"]:
+        interval = row["figure"].interval
+        assert f">{percent(interval.value)}</td>" in text
+        assert row["figure"].arm == "candidate" or f"candidate minus {row['figure'].arm}" in text
+    assert "Named by" not in browser.get(f"{address}?event={seq + 1}").text
+    assert "Named by" not in browser.get(address).text
+    config = browser.get(f"/records/{now.planned.config}").text
+    assert "What follows from it" not in config
 
 
 def test_only_rows_that_have_a_page_are_linked(visitor: Visitor, house: House) -> None:
