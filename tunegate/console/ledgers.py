@@ -13,7 +13,10 @@ from governance.ledger import Event, Ledger
 from governance.registry import KINDS
 from tunegate.console.showing import linked_json
 from tunegate.console.visit import Page, Visit
+from tunegate.differing import Differing, differing
 from tunegate.feedback import RECORDED
+from tunegate.house import House
+from tunegate.recording import standing
 from tunegate_core.errors import BadInput, IntegrityError, NotFound
 from tunegate_core.proof.checkpoint import verify_checkpoint
 from tunegate_core.proof.keys import parse_public_key
@@ -75,13 +78,14 @@ def record(visit: Visit) -> Response:
             value = json.loads(text)
         except ValueError:
             pass  # plain text or bytes: shown as such
-    evidence = _evidence(value)
+    evidence, named = _evidence(value), _naming(visit, digest)
     return visit.page(
         "record.html",
         digest=digest,
         evidence=evidence,
         figures=_figures(evidence) if evidence else (),
-        named=_naming(visit, digest),
+        differing=_differing(visit.house, named, evidence) if named and evidence else (),
+        named=named,
         bytes=len(data),
         json=linked_json(value, visit.url, visit.desk.projection.now().datasets) if value is not None else None,
         text=text,
@@ -104,6 +108,11 @@ def _figures(evidence: Evidence) -> list[tuple[str, Interval]]:
         (f"candidate minus {pair.reference}", paired_interval(pair, evidence.scale, CONFIDENCE))
         for pair in evidence.pairs
     ]
+
+
+def _differing(house: House, named: Event, evidence: Evidence) -> list[Differing]:
+    """What was asked and said where arms differ."""
+    return differing(house, standing(house, named.subject).planned, evidence) if named.kind == "examined" else []
 
 
 def _naming(visit: Visit, digest: str) -> Event | None:
