@@ -77,7 +77,8 @@ def roll_back(visit: Visit) -> Response:
 
 def kill(visit: Visit) -> Response:
     """Let nothing answer."""
-    return _done(visit, routing.kill(visit.acting(), _alias(visit), visit.reason()))
+    routing.kill(visit.acting(), _alias(visit), visit.reason())
+    return _done(visit, "stopped: nothing answers until somebody starts it again")
 
 
 def unkill(visit: Visit) -> Response:
