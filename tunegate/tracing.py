@@ -123,18 +123,21 @@ def trace_release(house: House, subject: str) -> dict[str, Any]:
 
 
 def trace_answer(house: House, response_id: str) -> dict[str, Any]:
-    """An answer by its response id: who gave it, and all that made that. Raises NotFound."""
+    """An answer by its id, or by the `x-request-id` that came with it: who gave it, and all that made that. Raises
+    NotFound."""
     from sqlalchemy import select
 
+    from serving.endpoints import ENDPOINTS
     from serving.tables import Tables, batches, requests
 
     file = house.home / "serving" / "requests.sqlite"
+    names = (response_id, *(endpoint.prefix + response_id for endpoint in ENDPOINTS))
     row = None
     if file.exists():
         tables = Tables(file)
         try:
             with tables.reading() as connection:
-                row = connection.execute(select(requests).where(requests.c.id == response_id)).mappings().first()
+                row = connection.execute(select(requests).where(requests.c.id.in_(names))).mappings().first()
                 sealed = select(batches.c.number, batches.c.root).where(
                     batches.c.requests >= (row["seq"] if row else 0)
                 )
@@ -143,7 +146,8 @@ def trace_answer(house: House, response_id: str) -> dict[str, Any]:
             tables.close()
     if row is None:
         raise NotFound(
-            f"no answer {response_id} is in the request records of {house.home}; they are kept for some days"
+            f"no answer {response_id} is in the request records of {house.home}; an answer's id stands in its "
+            "`id`, and records are kept for some days"
         )
     told: Mapping[str, Any] = {key: row[key] for key in ("id", "at", "alias", "version", "arm", "epoch", "status")}
     return {**told, "sealed_in": dict(batch) if batch else None, "release": trace_release(house, row["version"])}

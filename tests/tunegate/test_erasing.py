@@ -252,6 +252,7 @@ def test_answers_in_the_request_records_go_too(house: House) -> None:
             connection.execute(insert(texts), {"hash": name, "at": 0, "body": body})
     tables.close()
     back = tracing.trace_answer(house, "chatcmpl-1")
+    assert tracing.trace_answer(house, "1") == back  # by the x-request-id
     assert (back["version"], back["release"]["state"]) == ("bot@1", "Released")
     with pytest.raises(NotFound, match="no answer chatcmpl-2"):
         tracing.trace_answer(house, "chatcmpl-2")
