@@ -72,8 +72,8 @@ class="FAIL">{{ row.group }}, FAIL</strong>{% else %}{{ row.group }}{% endif %}<
 <div class="scroll" tabindex="0" role="region" aria-label="{{ plot.caption }}">{{ plot.svg }}</div>
 <figcaption>{{ plot.caption }}</figcaption></figure>
 {% endfor %}
-<div class="scroll" tabindex="0" role="region" aria-label="Disparity"><table><caption>Disparity between groups. Which one is
-least is not known either, so the bounds of a minimum are wider than those of that group</caption>
+<div class="scroll" tabindex="0" role="region" aria-label="Disparity"><table><caption>Disparity between groups.
+Which one is least is not known either, so the bounds of a minimum are wider than those of that group</caption>
 <thead><tr><th scope="col">arm</th><th scope="col">group minimum</th><th scope="col">group maximum</th>
 <th scope="col">difference, points</th><th scope="col">ratio</th></tr></thead><tbody>
 {% for row in column.between %}<tr><th scope="row">{{ row.arm }}</th><td>{{ row.minimum | named }}</td>
