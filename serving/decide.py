@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
-from serving.errors import model_not_found, unavailable
+from serving.errors import model_not_found, switched_off
 from serving.view import Key, View
 from tunegate_core.snapshot import ALL, Route
 
@@ -49,7 +49,7 @@ def decide(view: View, key: Key, model: str, unit: str, held: Collection[tuple[s
         raise model_not_found()
     _refuse_killed(route)
     if route.champion is None:
-        raise unavailable("model_unavailable", "No version answers on this route yet.", retry_after=None)
+        raise switched_off("No version answers on this route yet.")
     canary = None if (model, route.canary) in held else route.canary
     if canary is not None and bucket(model, canary, unit) < route.canary_bp:
         return Decision(model, canary, "canary", view.names[canary], view.epoch)
@@ -78,4 +78,4 @@ def _direct(view: View, key: Key, subject: str) -> Decision:
 
 def _refuse_killed(route: Route) -> None:
     if route.killed:
-        raise unavailable("model_unavailable", "This route is switched off.", retry_after=None)
+        raise switched_off("This route is switched off.")

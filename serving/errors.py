@@ -13,7 +13,8 @@ INVALID = "invalid_request_error"
 
 
 class Refusal(TunegateError):
-    """A request that gets an error instead of an answer. `retry_after`: whole seconds; None: do not try again."""
+    """A request that gets an error instead of an answer. `retry_after`: whole seconds; None: do not try again.
+    `is_for_long`: a client need not wait so long with its caller, as OpenAI's would; a batch may."""
 
     def __init__(
         self,
@@ -24,10 +25,11 @@ class Refusal(TunegateError):
         kind: str = INVALID,
         param: str | None = None,
         retry_after: int | None = None,
+        is_for_long: bool = False,
     ):
         super().__init__(message)
         self.status, self.code, self.message = status, code, message
-        self.kind, self.param, self.retry_after = kind, param, retry_after
+        self.kind, self.param, self.retry_after, self.is_for_long = kind, param, retry_after, is_for_long
 
     def body(self) -> bytes:
         """The error object as JSON."""
@@ -36,8 +38,9 @@ class Refusal(TunegateError):
     def headers(self) -> list[tuple[bytes, bytes]]:
         """What tells a client whether and when to try again."""
         if self.retry_after is not None:
-            return [(b"retry-after", b"%d" % self.retry_after)]
-        if self.status in (401, 429, 503):
+            told = [(b"retry-after", b"%d" % self.retry_after)]
+            return [*told, (b"x-should-retry", b"false")] if self.is_for_long else told
+        if self.status in (401, 429):
             told = [(b"x-should-retry", b"false")]
             return [*told, (b"www-authenticate", b"Bearer")] if self.status == 401 else told
         return []
@@ -86,9 +89,14 @@ def budget_used(what: str) -> Refusal:
     return Refusal(429, "insufficient_quota", message, kind="insufficient_quota")
 
 
-def unavailable(code: str, message: str, retry_after: int | None = 1) -> Refusal:
-    """Not now; without `retry_after` not until somebody decides otherwise."""
+def unavailable(code: str, message: str, retry_after: int = 1) -> Refusal:
+    """Not now."""
     return Refusal(503, code, message, kind="server_error", retry_after=retry_after)
+
+
+def switched_off(message: str) -> Refusal:
+    """Not until somebody decides otherwise."""
+    return Refusal(503, "model_unavailable", message, kind="server_error", retry_after=60, is_for_long=True)
 
 
 def failed(status: int, code: str, message: str) -> Refusal:

@@ -182,9 +182,11 @@ def check_report(out: Console, value: dict[str, Any]) -> None:
         table.add_row(marks[finding["status"]], finding["name"], escape(finding["what"]))
     out.print(table)
     if value.get("example"):
-        out.print("one row as the model sees it; what is learnt is [bold green]green[/]:")
+        has_colour = out.is_terminal and not out.no_color
+        before, after, how = ("[bold green]", "[/]", "is green") if has_colour else ("«", "»", "stands in « »")
+        out.print(f"one row as the model sees it; what is learnt {how}:")
         shown = "".join(
-            f"[bold green]{escape(part['text'])}[/]" if part["supervised"] else escape(part["text"])
+            f"{before}{escape(part['text'])}{after}" if part["supervised"] else escape(part["text"])
             for part in value["example"]
         )
         out.print(shown)

@@ -1,5 +1,7 @@
 """What a person sees: text that others typed stays text."""
 
+import io
+
 import pytest
 from rich.console import Console
 
@@ -31,3 +33,12 @@ def test_scores_in_doubt_stand_beside_what_was_not_measured() -> None:
 def test_ordinary_text_is_left_as_it_is() -> None:
     assert escape("für 5 €,\n\tca. 10 %") == "für 5 €,\n\tca. 10 %"
     assert escape("[bold]x") == r"\[bold]x"
+
+
+@pytest.mark.parametrize(("terminal", "shown"), [(False, "ask «say this»"), (True, "ask \x1b[1;32msay this\x1b[0m")])
+def test_what_is_learnt_is_seen_without_colour_too(terminal: bool, shown: str) -> None:
+    written = io.StringIO()
+    out = Console(file=written, force_terminal=terminal, color_system="standard", no_color=not terminal)
+    example = [{"text": "ask ", "supervised": False}, {"text": "say this", "supervised": True}]
+    views.check_report(out, {"findings": [], "example": example})
+    assert shown in written.getvalue()

@@ -112,7 +112,9 @@ def _figures(evidence: Evidence) -> list[tuple[str, Interval]]:
 
 def _differing(house: House, named: Event, evidence: Evidence) -> list[Differing]:
     """What was asked and said where arms differ."""
-    return differing(house, standing(house, named.subject).planned, evidence) if named.kind == "examined" else []
+    if named.kind != "examined" or named.subject is None:
+        return []
+    return differing(house, standing(house, named.subject).planned, evidence)
 
 
 def _naming(visit: Visit, digest: str) -> Event | None:

@@ -78,7 +78,7 @@ def _wrong(visit: Visit, known: Known) -> list[tuple[str, str]]:
         elif route.champion is None:
             found.append((visit.url("routes", alias), f"Route {alias} has no champion: nothing answers"))
     if known.denials:
-        found.append((visit.url("people") + "#denied", f"{len(known.denials)} denied: somebody lacked a role"))
+        found.append((visit.url("people") + "#denied", f"Actions that were denied: {len(known.denials)}"))
     return found[:LATEST]
 
 

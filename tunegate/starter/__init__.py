@@ -8,6 +8,7 @@ from tunegate_core.config import json_schema
 from tunegate_core.errors import BadInput
 
 FILES = ("config.yaml", "train.jsonl", "questions.jsonl", "policy.yaml")
+SCHEMA = "tunegate.schema.json"  # editors complete the config's keys by it
 
 
 def write_starter(folder: Path) -> str:
@@ -18,6 +19,6 @@ def write_starter(folder: Path) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     for name in FILES:
         (folder / name).write_bytes(files(__name__).joinpath(name).read_bytes())
-    (folder / "tunegate.schema.json").write_text(json.dumps(json_schema(), indent=2) + "\n", encoding="utf-8")
-    config = folder / "config.yaml"
-    return f"wrote {', '.join(FILES)} to {folder}\nnext: tunegate check {config}\nthen: tunegate release {config}"
+    (folder / SCHEMA).write_text(json.dumps(json_schema(), indent=2) + "\n", encoding="utf-8")
+    config, wrote = folder / "config.yaml", ", ".join((*FILES, SCHEMA))
+    return f"wrote {wrote} to {folder}\nnext: tunegate check {config}\nthen: tunegate release {config}"
