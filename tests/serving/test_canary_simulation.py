@@ -210,7 +210,8 @@ def test_callers_that_are_not_told_apart(name: str, options: dict[str, float]) -
         ("first token 1.3 x", slower(1.3), 90),
         ("first token 1.2 x", slower(1.2), math.inf),
         ("half of the thumbs turn down", disliked(0.5), 90),
-        ("half of the judged a grade worse", graded_lower(0.5), 90),
+        ("all judged a grade worse", graded_lower(1.0), 90),
+        ("half of the judged a grade worse", graded_lower(0.5), math.inf),
     ],
 )
 def test_detection_delay(name: str, harm: Harm, minutes: float) -> None:
