@@ -68,7 +68,7 @@ def whole(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[st
 
 
 def start(home: Path, project: Path, mark: str = "", **settings: Any) -> "subprocess.Popen[bytes]":
-    """`tunegate release` in a session of its own."""
+    """`tunegate release` in a session of its own, as from a terminal: Ctrl-C is not ignored, as a shell's & has it."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("TUNEGATE_", "RAY_"))}
     home.parent.mkdir(parents=True, exist_ok=True)
     with (home.parent / "release.log").open("ab") as log:
@@ -78,8 +78,13 @@ def start(home: Path, project: Path, mark: str = "", **settings: Any) -> "subpro
             stderr=log,
             env={**kept, "TUNEGATE_HOME": str(home), "HF_HUB_OFFLINE": "1", MARK: mark},
             start_new_session=True,
-            **settings,
+            **{"preexec_fn": heed_interrupts, **settings},
         )
+
+
+def heed_interrupts() -> None:
+    """In the child, before Python starts there."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def events(home: Path) -> list[tuple[str, dict[str, Any]]]:
