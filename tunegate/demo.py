@@ -46,7 +46,7 @@ def main() -> None:
 def demonstrate(house: House) -> int:
     """The story, and whether the three verdicts came out as announced (0 or 1)."""
     times: dict[str, float] = {}
-    views.say("three releases and an endpoint: seven to eight minutes on two idle cores, longer on busy ones")
+    views.say("three releases and an endpoint: five to eight minutes on two idle cores, longer on busy ones")
     released = _release(house, times, 1, "support-bot", "learns what it is taught, and ends released")
     if not (house.keys / f"{REVIEWER}.key").exists():
         create_key(house, REVIEWER)
