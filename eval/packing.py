@@ -124,7 +124,7 @@ def read_packed(model: Any, batch: Sequence[Question]) -> list[Any]:
 
     Shapes: B questions, L tokens of the longest row behind what all share, S tokens that all share.
     """
-    device = model.device
+    decoder, device = causal(model).get_decoder(), model.device
     shared = min(shared_length([question.prompt for question in batch]), *(len(q.prompt) - 1 for q in batch))
     shared = shared if len(batch) > 1 else 0
     width = max(len(question.row) for question in batch) - shared
@@ -132,22 +132,18 @@ def read_packed(model: Any, batch: Sequence[Question]) -> list[Any]:
     if shared:
         cache = DynamicCache()
         first = torch.tensor([list(batch[0].prompt[:shared])], device=device)
-        causal(model).get_decoder()(input_ids=first, past_key_values=cache, use_cache=True)
+        decoder(input_ids=first, past_key_values=cache, use_cache=True)
         cache.batch_select_indices(torch.zeros(len(batch), dtype=torch.long, device=device))
     tokens_B_L = _padded([q.row[shared:] for q in batch], width, 0, device)
     places_B_L = _padded([q.positions()[shared:] for q in batch], width, 0, device)
     segments_B_L = _padded([q.segments()[shared:] for q in batch], width, -1, device)
-    hidden = (
-        causal(model)
-        .get_decoder()(
-            input_ids=tokens_B_L,
-            attention_mask=_seen(segments_B_L, shared),
-            position_ids=places_B_L,
-            past_key_values=cache,
-            use_cache=cache is not None,
-        )
-        .last_hidden_state
-    )
+    hidden = decoder(
+        input_ids=tokens_B_L,
+        attention_mask=_seen(segments_B_L, shared),
+        position_ids=places_B_L,
+        past_key_values=cache,
+        use_cache=cache is not None,
+    ).last_hidden_state
     return [hidden[at, torch.tensor(q.scored, device=device) - shared] for at, q in enumerate(batch)]
 
 

@@ -23,7 +23,7 @@ from tunegate_core.canonical import digest
 from tunegate_core.config import TaskBlock
 from tunegate_core.config.schema import QUESTION_FIELDS
 from tunegate_core.errors import BadInput, DataError
-from tunegate_core.lines import parse
+from tunegate_core.lines import lines_of, parse
 from tunegate_core.registry import nearest
 
 CHOICE_METRICS = ("acc", "acc_norm")
@@ -90,7 +90,7 @@ def _read(path: Path, expects: Expects, groups: tuple[str, ...]) -> list[Item]:
     problems: list[str] = []
     lines: dict[str, int] = {}
     asked: dict[tuple[str, tuple[str, ...] | None], Item] = {}
-    for number, text in _lines(path):
+    for number, text in lines_of(path, "questions"):
         found, item = _parse(text, expects, groups)
         if item is not None:
             if item.id in lines:
@@ -112,25 +112,6 @@ def _read(path: Path, expects: Expects, groups: tuple[str, ...]) -> list[Item]:
     if not items:
         raise DataError(f"{path}: no questions found; expected one JSON object a line")
     return items
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Every line that holds something, with its number from 1."""
-    try:
-        data = path.read_bytes()
-        text = data.decode("utf-8-sig")  # with or without a byte order mark
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file; expected a JSONL of questions") from error
-    except UnicodeDecodeError as error:
-        number = error.object[: error.start].count(b"\n") + 1
-        raise DataError(
-            f"{path}, line {number}: not UTF-8 text (byte {error.object[error.start]:#04x}); save the file as UTF-8"
-        ) from error
-    except OSError as error:
-        raise DataError(f"{path}: can't be read: {error.strerror}") from error
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            yield number, line
 
 
 def _parse(text: str, expects: Expects, groups: tuple[str, ...]) -> tuple[list[str], Item | None]:

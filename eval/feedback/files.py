@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from eval.feedback.entry import Entry
 from tunegate_core.errors import DataError
+from tunegate_core.lines import lines_of
 from tunegate_core.lines import parse as read_line
 from tunegate_core.registry import nearest
 
@@ -25,9 +26,7 @@ def read_entries(path: Path) -> list[Entry]:
     """Every entry of a file. Raises DataError with file and line."""
     entries: list[Entry] = []
     problems: list[str] = []
-    for number, line in enumerate(_text(path).split("\n"), start=1):
-        if not line.strip():
-            continue
+    for number, line in lines_of(path, "feedback"):
         found = parse(line, f"{path.name}:{number}")
         if isinstance(found, Entry):
             entries.append(found)
@@ -62,15 +61,3 @@ def _told(problem: Any) -> str:
     where = ".".join(str(part) for part in problem["loc"])
     what = str(problem["msg"]).removeprefix("Value error, ")
     return f"'{where}': {what}" if where else what
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8-sig")  # with or without a byte order mark
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file; expected a JSONL of feedback") from error
-    except UnicodeDecodeError as error:
-        number = error.object[: error.start].count(b"\n") + 1
-        raise DataError(f"{path}, line {number}: not UTF-8 text; save the file as UTF-8") from error
-    except OSError as error:
-        raise DataError(f"{path}: can't be read: {error.strerror}") from error

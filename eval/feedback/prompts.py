@@ -7,7 +7,7 @@ from typing import Any
 from eval.feedback.entry import ID_CHARACTERS, TEXT_CHARACTERS
 from eval.task import Item
 from tunegate_core.errors import DataError
-from tunegate_core.lines import parse
+from tunegate_core.lines import lines_of, parse
 
 FIELDS = {"id": ID_CHARACTERS, "prompt": TEXT_CHARACTERS, "cluster": ID_CHARACTERS}  # the most characters of each
 SHOWN_PROBLEMS = 20
@@ -18,9 +18,7 @@ def read_prompts(path: Path) -> list[Item]:
     items: list[Item] = []
     problems: list[str] = []
     lines: dict[str, int] = {}
-    for number, line in enumerate(_text(path).split("\n"), start=1):
-        if not line.strip():
-            continue
+    for number, line in lines_of(path, "prompts"):
         item, problem = _parse(line)
         if item is not None and item.id in lines:
             problem = f"id '{item.id}' is already used in line {lines[item.id]}; every id must be unique"
@@ -56,15 +54,3 @@ def _parse(line: str) -> tuple[Item | None, str | None]:
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip())
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8-sig")  # with or without a byte order mark
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file; expected a JSONL of prompts") from error
-    except UnicodeDecodeError as error:
-        number = error.object[: error.start].count(b"\n") + 1
-        raise DataError(f"{path}, line {number}: not UTF-8 text; save the file as UTF-8") from error
-    except OSError as error:
-        raise DataError(f"{path}: can't be read: {error.strerror}") from error
