@@ -37,13 +37,12 @@ class Refusal(TunegateError):
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """What tells a client whether and when to try again."""
-        if self.retry_after is not None:
-            told = [(b"retry-after", b"%d" % self.retry_after)]
-            return [*told, (b"x-should-retry", b"false")] if self.is_for_long else told
-        if self.status in (401, 429):
-            told = [(b"x-should-retry", b"false")]
-            return [*told, (b"www-authenticate", b"Bearer")] if self.status == 401 else told
-        return []
+        told = [] if self.retry_after is None else [(b"retry-after", b"%d" % self.retry_after)]
+        if self.is_for_long or (self.retry_after is None and self.status in (401, 429)):
+            told.append((b"x-should-retry", b"false"))
+        if self.status == 401:
+            told.append((b"www-authenticate", b"Bearer"))
+        return told
 
 
 def error_object(message: str, kind: str, code: str, param: str | None = None) -> dict[str, Any]:

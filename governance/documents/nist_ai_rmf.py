@@ -110,8 +110,8 @@ MANAGED = {
 }
 ANSWERS: dict[str, Answer] = {
     "GOVERN 1.4": together(evidence.policy, decisions.rule),
-    "GOVERN 1.6": together(identity.name, identity.state, identity.adapter),
     "GOVERN 1.5": decisions.watching,
+    "GOVERN 1.6": together(identity.name, identity.state, identity.adapter),
     "GOVERN 2.1": decisions.rule,
     "GOVERN 3.2": decisions.rule,
     "GOVERN 6.1": identity.base_licence,

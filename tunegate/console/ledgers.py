@@ -11,6 +11,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from governance.ledger import Event, Ledger
 from governance.registry import KINDS
+from tunegate.console.groups import CONFIDENCE
 from tunegate.console.showing import linked_json
 from tunegate.console.visit import Page, Visit
 from tunegate.differing import Differing, differing
@@ -24,7 +25,6 @@ from tunegate_core.records import Evidence, Interval
 from tunegate_core.stats import arm_interval, paired_interval
 
 STEP = 50
-CONFIDENCE = 0.95  # one-sided
 MOST_SHOWN = 400_000  # bytes of a record that a page shows
 OTHER_KINDS = ("key-created", "api-key-created", "api-key-revoked", "access-denied")
 
@@ -49,15 +49,15 @@ def events(visit: Visit) -> Response:
 def event(visit: Visit) -> Response:
     """One event with its proof."""
     ledger, said = visit.house.existing_ledger, visit.part("seq")
-    found = ledger.events(start=int(said), limit=1) if said.isascii() and said.isdigit() and len(said) < 16 else []
-    if not found or found[0].seq != int(said):
+    found = _at(ledger, int(said)) if said.isascii() and said.isdigit() and len(said) < 16 else None
+    if found is None:
         raise NotFound(f"there is no event {said[:40]}; the ledger has {ledger.size()}")
     return visit.page(
         "event.html",
-        event=found[0],
-        body=linked_json(found[0].body, visit.url, visit.desk.projection.now().datasets),
-        is_feedback=found[0].kind == RECORDED,
-        proof=_proof(visit, ledger, found[0]),
+        event=found,
+        body=linked_json(found.body, visit.url, visit.desk.projection.now().datasets),
+        is_feedback=found.kind == RECORDED,
+        proof=_proof(visit, ledger, found),
         size=ledger.size(),
     )
 
@@ -78,7 +78,7 @@ def record(visit: Visit) -> Response:
             value = json.loads(text)
         except ValueError:
             pass  # plain text or bytes: shown as such
-    evidence, named = _evidence(value), _naming(visit, digest)
+    evidence, named = None if value is None else _evidence(data), _naming(visit, digest)
     return visit.page(
         "record.html",
         digest=digest,
@@ -92,12 +92,10 @@ def record(visit: Visit) -> Response:
     )
 
 
-def _evidence(value: Any) -> Evidence | None:
+def _evidence(data: bytes) -> Evidence | None:
     """The record as evidence, if it is some."""
-    if not isinstance(value, dict) or not {"task", "metric", "arms", "samples"} <= value.keys():
-        return None
     with suppress(IntegrityError):
-        return Evidence.parse(json.dumps(value).encode())
+        return Evidence.parse(data)
     return None
 
 
@@ -120,8 +118,13 @@ def _differing(house: House, named: Event, evidence: Evidence) -> list[Differing
 def _naming(visit: Visit, digest: str) -> Event | None:
     """The event that led here, where it names the record indeed."""
     said = visit.number("event", -1)
-    found = visit.house.existing_ledger.events(start=said, limit=1) if said >= 0 else []
-    return found[0] if found and found[0].seq == said and digest in json.dumps(found[0].body) else None
+    found = _at(visit.house.existing_ledger, said) if said >= 0 else None
+    return found if found is not None and digest in found.canonical().decode() else None
+
+
+def _at(ledger: Ledger, number: int) -> Event | None:
+    """The event of that number."""
+    return next((event for event in ledger.events(start=number, limit=1) if event.seq == number), None)
 
 
 def _proof(visit: Visit, ledger: Ledger, found: Event) -> dict[str, Any]:
