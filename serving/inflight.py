@@ -123,7 +123,8 @@ class InFlight:
 
 
 async def watch_for_leaving(receive: Receive, entry: Cuttable) -> None:
-    """Cut the answer when its caller goes away."""
+    """Cut the answer when its caller goes away before the last word; many leave at it, and the engine ends later."""
     while (await receive())["type"] != "http.disconnect":
         pass
-    entry.cut(Refusal(GONE, "client_gone", "The caller went away."))
+    if not entry.call.reading.is_complete:
+        entry.cut(Refusal(GONE, "client_gone", "The caller went away."))

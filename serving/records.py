@@ -153,8 +153,10 @@ class Records:
                 connection.execute(insert(texts), vars(text))
 
     def _write_for_ever(self) -> None:
-        while not self._is_closing:
+        is_last = False
+        while not is_last:
             self._wake.wait(WRITE_SECONDS)
+            is_last = self._is_closing  # asked before writing: what is put before the end is asked for is written
             while (self.pending or self._scores) and self._write():
                 pass
             if self.pending or self._scores:

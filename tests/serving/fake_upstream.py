@@ -20,13 +20,15 @@ Fault = Literal["", "status", "error event", "broken", "cut", "stall", "no json"
 
 @dataclass
 class FakeEngine:
-    """`words` are streamed one a chunk, the first after `first_s`, the others `gap_s` apart."""
+    """`words` are streamed one a chunk, the first after `first_s`, the others `gap_s` apart; a stream is closed
+    `last_s` after its last event."""
 
     names: set[str] = field(default_factory=set)
     key: str = "engine-key"
     words: tuple[str, ...] = ("Hello", " there", ".")
     first_s: float = 0.0
     gap_s: float = 0.0
+    last_s: float = 0.0
     fault: Fault = ""
     status: int = 500
     message: str = "an error that repeats the input: SECRET-INPUT"
@@ -101,6 +103,7 @@ class FakeEngine:
             if self.fault == "error event" and number == 1:
                 event = b"data: " + json.dumps(_error(self.message, 500)).encode() + b"\n\n"
             await send({"type": "http.response.body", "body": event, "more_body": True})
+        await asyncio.sleep(self.last_s)
         await send({"type": "http.response.body", "body": b""})
 
     def _usage(self, made: int) -> dict[str, int]:

@@ -153,6 +153,18 @@ def test_a_caller_that_goes_away_stops_its_answer(world: World, stream: bool) ->
         assert gateway.desk.accounts._open[api_key().key_id].held.tokens == 0
 
 
+@pytest.mark.parametrize(("path", "last"), [("chat/completions", "[DONE]"), ("responses", '"response.completed"')])
+def test_a_caller_may_leave_at_the_last_word(world: World, path: str, last: str) -> None:
+    """OpenAI's clients hang up as soon as they have read it; the engine closes its stream a moment later."""
+    world.engine.last_s = 0.3
+    ask = {"model": "bot", "stream": True} | (QUESTION if "chat" in path else {"input": "Hi"})
+    with world.gateway() as gateway:
+        with gateway.http.stream("POST", f"/v1/{path}", json=ask) as answer:
+            assert any(last in line for line in answer.iter_lines())
+        row = gateway.rows()[0]
+    assert (row["status"], row["code"], row["finish"], row["output_tokens"]) == (200, None, "stop", 3)
+
+
 WITHDRAWALS: dict[str, dict[str, Any]] = {
     "killed": {"routes": (Route(alias="bot", champion="bot@1", killed=True),)},
     "revoked": {"routes": (Route(alias="bot", champion="bot@2"),), "grants": (grant("bot@2"),)},
