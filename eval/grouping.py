@@ -1,6 +1,6 @@
 """The same results by group: for each group column, and for all columns together (their intersections)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from eval.results import Result
@@ -31,6 +31,19 @@ def verify_groups(block: TaskBlock, items: Sequence[Item]) -> None:
             raise BadInput(
                 f"task '{block.name}': the group column '{column}' has only the value '{values[0]}' on the scored "
                 "items; nothing can be compared; leave it out, or add items of other groups"
+            )
+    verify_names([item.groups for item in items], f"task '{block.name}'")
+
+
+def verify_names(groups: Iterable[Sequence[str]], what: str) -> None:
+    """Raises DataError when two groups would have one name once their values are joined."""
+    named: dict[str, Sequence[str]] = {}
+    for values in groups:
+        other = named.setdefault(JOINED.join(values), values)
+        if list(other) != list(values):
+            raise DataError(
+                f"{what}: the groups {list(other)} and {list(values)} would both be called "
+                f"'{JOINED.join(values)}'; write '{JOINED.strip()}' otherwise in one of the values"
             )
 
 

@@ -110,6 +110,16 @@ class House:
 
         return load_public(self.keys, LEDGER_KEY)
 
+    def key_names(self) -> dict[str, str]:
+        """The names under which this home keeps keys of people, by key id."""
+        from tunegate_core.proof.keys import key_id, parse_public_key
+
+        return {
+            key_id(parse_public_key(path.read_bytes())): path.stem
+            for path in sorted(self.keys.glob("*.pub"))
+            if path.stem != "adapter-signing"
+        }
+
     def person_key(self, name: str) -> "SigningKey":
         """The key of a person; the starter's is made at first use, others by `tunegate keys create`."""
         from governance.keys import load, load_or_create

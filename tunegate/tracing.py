@@ -92,7 +92,7 @@ def trace_rows(house: House, found: Sequence[Found]) -> dict[str, Any]:
 def trace_release(house: House, subject: str) -> dict[str, Any]:
     """A candidate or release with all that made it: approvals, verdict, evidence, config, data. Raises NotFound."""
     now = standing(house, subject)
-    planned, registry = now.planned, house.registry()
+    planned, registry, names = now.planned, house.registry(), house.key_names()
     data = planned.data
     source = planned.source_adapter
     erased = Erasures.from_events(house.existing_ledger.events(ERASURE_EVENTS)).rows.get(data.rows, {}) if data else {}
@@ -104,7 +104,11 @@ def trace_release(house: House, subject: str) -> dict[str, Any]:
         "adapter": now.adapter.tree if now.has("sealed") else None,
         "statement": now.body("released")["statement"] if now.has("released") else None,
         "approvals": [
-            {"event": event.seq, **{key: event.body[key] for key in ("decision", "approver", "expires", "reason")}}
+            {
+                "event": event.seq,
+                "person": names.get(event.body["approver"]),
+                **{key: event.body[key] for key in ("decision", "approver", "expires", "reason")},
+            }
             for event in now.events
             if event.kind == "approval"
         ],

@@ -296,7 +296,8 @@ def traced(out: Console, value: dict[str, Any]) -> None:
     out.print(escape(f"{release['version']}  {release['state']}{place}"))
     table = Table("from", "", box=None)
     for given in release["approvals"]:
-        table.add_row("decision", f"{given['decision']} by {given['approver']}, event {given['event']}")
+        who = escape(given["person"] or given["approver"])
+        table.add_row("decision", f"{given['decision']} by {who}, event {given['event']}")
     verdict = release["verdict"] or {}
     table.add_row("verdict", f"{verdict.get('outcome', '-')} {verdict.get('verdict', '')}")
     for name in ("adapter", "statement", "policy", "config", "base"):

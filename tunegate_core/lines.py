@@ -31,9 +31,18 @@ def lines_of(path: Path, what: str) -> Iterator[tuple[int, str]]:
 
 
 def parse(line: str) -> Any:
-    """The value. Raises json.JSONDecodeError and nothing else."""
+    """The value. Raises json.JSONDecodeError and nothing else, also where an object has a key twice."""
+
+    def joined(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            keys = [key for key, _ in pairs]
+            twice = next(key for key in keys if keys.count(key) > 1)
+            raise json.JSONDecodeError(f"the key {twice!r} stands twice in one object", line, 0)
+        return found
+
     try:
-        return json.loads(line)
+        return json.loads(line, object_pairs_hook=joined)
     except RecursionError as error:
         raise json.JSONDecodeError("nested too deeply", line, 0) from error
     except json.JSONDecodeError:

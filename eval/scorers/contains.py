@@ -1,5 +1,7 @@
 """`contains`: the answer holds one of the row's texts, as whole words; case, punctuation and white space do not count.
 
+A plus or a sharp at the end of a word belongs to it: C, C++ and C# are three.
+
 {"id": "q1", "question": "...", "answer": ["Paris", "the French capital"]}
 """
 
@@ -8,7 +10,7 @@ import re
 from eval.scorer import Rule, Said
 from tunegate_core.config import TaskBlock
 
-_WORD = re.compile(r"\w+")
+_WORD = re.compile(r"\w+(?:[+#]+(?!\w))?")
 
 
 def contains(said: Said, block: TaskBlock) -> bool:

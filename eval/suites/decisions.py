@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from eval.answers import NO_ANSWER, data_files, read_jsonl
+from eval.grouping import JOINED, verify_names
 from eval.suite import Columns, Row, SuiteFigure, SuiteReport, coverage_warnings, difference, require, share
 from tunegate_core.errors import DataError
 
 FOUR_FIFTHS = 0.8
-JOINED = " & "
 RATES = {"selection rate": None, "true positive rate": 1, "false positive rate": 0}  # over rows with this label
 
 
@@ -45,6 +45,7 @@ class Decisions:
                 raise DataError(f"row {row['id']}: {what}; expected one for every row, such as 'unknown'")
         for row in kept:
             require(row, "decision", (0, 1))
+        verify_names([[str(row["groups"][column]) for column in rows[0]["groups"]] for row in rows], "these rows")
         figures = [figure for column in _columns(rows) for figure in _figures(column, rows, kept)]
         lost = len(rows) - len(kept)
         return SuiteReport(

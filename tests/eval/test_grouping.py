@@ -144,6 +144,12 @@ def test_a_kind_of_task_without_group_columns_says_so() -> None:
         verify_groups(block(Path("x"), "plan"), [Item("0", "?", None, 0, "a")])
 
 
+def test_two_intersections_of_one_name_are_refused() -> None:
+    items = [Item(str(n), "?", None, 0, "a", groups) for n, groups in enumerate([("a & b", "c"), ("a", "b & c")])]
+    with pytest.raises(DataError, match="both be called 'a & b & c'"):
+        verify_groups(block(Path("x"), "plan", "dialect"), items)
+
+
 def test_a_document_of_the_harness_needs_its_group() -> None:
     told = block(Path("x"), "plan")
     assert read_groups(told, {"plan": 3, "text": "?"}, "0") == ("3",)

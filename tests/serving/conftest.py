@@ -159,7 +159,7 @@ def timed(what: str) -> Iterator[None]:
     print(f"measured: {what}: {time.monotonic() - begun:.3f} s")
 
 
-def wait_until(is_so: Callable[[], Any], seconds: float = 5.0) -> None:
+def wait_until(is_so: Callable[[], Any], seconds: float = 30.0) -> None:
     """Wait for something that happens beside us."""
     until = time.monotonic() + seconds
     while not is_so():

@@ -119,7 +119,7 @@ def test_a_webhook_that_hangs_slows_nobody(world: World) -> None:
         wait_until(test.ledger.waits)
         begun = time.monotonic()
         assert {answer.status_code for answer in test.ask(20)} == {200}
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 10
         assert not receiver.taken
         receiver.hangs.set()
         wait_until(lambda: receiver.taken)

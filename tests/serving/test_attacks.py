@@ -151,7 +151,7 @@ def test_a_body_that_unfolds_is_refused_at_once(world: World, gateway: Running, 
     begun = time.perf_counter()
     answer = gateway.http.post("/v1/chat/completions", content=body)
     assert answer.status_code == 400
-    assert time.perf_counter() - begun < 2
+    assert time.perf_counter() - begun < 5
     assert not world.engine.seen
 
 

@@ -106,9 +106,9 @@ def test_a_judge_that_is_away_slows_nobody_and_is_counted(
         assert f"tunegate_judge_lost {lost}.0" in test.metrics()
         assert test.gateway.desk.judging.scored == 0
         assert not test.ledger.taken
-        assert sorted(took)[20] < 0.1
+        assert sorted(took)[20] < 1
         begun = time.monotonic()
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 10  # a judge that hangs takes twenty
     over.set()
     assert "Hello?" not in caplog.text
 

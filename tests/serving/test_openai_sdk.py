@@ -113,4 +113,4 @@ def test_a_used_up_budget_is_not_asked_again(world: World, sdk: openai.OpenAI) -
     with pytest.raises(openai.RateLimitError) as refused:
         sdk.with_options(max_retries=5).chat.completions.create(model="bot", messages=ASKED)
     assert refused.value.code == "insufficient_quota"
-    assert time.monotonic() - begun < 0.4
+    assert time.monotonic() - begun < 5  # five more tries would take eleven

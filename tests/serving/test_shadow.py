@@ -42,7 +42,7 @@ def test_a_shadow_that_fails_or_hangs_is_nobodys_trouble(world: World) -> None:
         world.engine.gap_s = 0.5
         begun = time.monotonic()
         gateway.chat(stream=False)
-        assert time.monotonic() - begun < 1.4
+        assert time.monotonic() - begun < 1.9  # its own second; after the shadow it would be two
     wait_until(lambda: world.engine.active == 0)
 
 

@@ -135,7 +135,7 @@ def test_when_nobody_takes_them_answers_go_on_and_feedback_waits(
         assert {answer.status_code for answer in answers} == {200}
         took = time.monotonic() - begun
         print(f"measured: nobody takes spans: an answer {1000 * took / len(answers):.1f} ms, on average")
-        assert took < 2
+        assert took < 10
         ask = {"response_id": answers[0].json()["id"], "thumb": "up"}
         assert gateway.http.post("/v1/feedback", json=ask).status_code == 201
         assert len(gateway.rows(20)) == 20

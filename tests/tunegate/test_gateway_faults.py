@@ -83,7 +83,7 @@ class Gateway:
         return int(found)
 
 
-def wait_until(is_so: Callable[[], Any], seconds: float = 20.0) -> float:
+def wait_until(is_so: Callable[[], Any], seconds: float = 60.0) -> float:
     """Wait; the seconds it took."""
     begun = time.monotonic()
     while not is_so():

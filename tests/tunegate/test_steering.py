@@ -91,13 +91,20 @@ def last(house: House, kind: str, seconds: float = 10) -> Any:
     return found[-1].body
 
 
+def wait_for_only(ask: Callable[[int], list[str]], version: str, seconds: float = 10) -> None:
+    """Until the gateway has read the newest routes; nobody else answers after that."""
+    until = time.monotonic() + seconds
+    while set(ask(12)) != {version}:
+        assert time.monotonic() < until, "another goes on"
+    assert set(ask(12)) == {version}
+
+
 def test_a_failing_canary_leaves_and_the_ledger_says_why(house: House) -> None:
     routing.promote(house, "bot@2", "canary")
     with gateway(house, FakeEngine(fault="status")) as ask:
         ask(80)
         body = last(house, "route-rolled-back")
-        time.sleep(0.3)
-        assert set(ask(6)) == {"bot@1"}
+        wait_for_only(ask, "bot@1")
     assert (body["ended"], body["champion"], body["reason"]) == ("bot@2", "bot@1", None)
     assert body["found"].startswith("errors: ")
     analysis = Analysis.parse(house.store.get(body["analysis"]))
@@ -136,8 +143,7 @@ def test_an_equal_canary_becomes_the_champion(house: House) -> None:
         until = time.monotonic() + 20
         while house.registry().champion("bot") != "bot@2" and time.monotonic() < until:
             ask(20)
-        time.sleep(0.3)
-        assert set(ask(6)) == {"bot@2"}
+        wait_for_only(ask, "bot@2")
     body = last(house, "route-promoted")
     assert (body["place"], body["version"]) == ("champion", "bot@2")
     assert "every needed guard has its samples" in body["found"]
@@ -167,9 +173,7 @@ def test_a_failing_canary_gets_nobody_while_the_ledger_can_not_be_told(house: Ho
         with sqlite3.connect(house.home / "ledger.sqlite", isolation_level=None) as lock:
             lock.execute("BEGIN IMMEDIATE")
             ask(80)
-            until = time.monotonic() + 10
-            while set(ask(12)) != {"bot@1"}:
-                assert time.monotonic() < until, "the canary goes on"
+            wait_for_only(ask, "bot@1")
             assert not house.ledger.events(kind="route-rolled-back")
             assert house.registry().state("bot").route.canary == "bot@2"
             lock.execute("ROLLBACK")

@@ -16,7 +16,7 @@ from finetune.files import read_file
 from tunegate_core.errors import DataError
 from tunegate_core.lines import parse
 
-BAD = ["[" * 100_000, '{"id": ' + "9" * 5000 + "}", '{"id": 1', "\0"]
+BAD = ["[" * 100_000, '{"id": ' + "9" * 5000 + "}", '{"id": 1', "\0", '{"id": 1, "a": {"b": 1, "b": 2}}']
 READERS: dict[str, tuple[Callable[[Path], Any], list[dict[str, Any]]]] = {
     "answers": (read_jsonl, [{"id": 1}]),
     "feedback": (read_entries, [{"kind": "rating", "item": "q", "author": "ann", "value": 3}]),

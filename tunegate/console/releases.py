@@ -12,7 +12,7 @@ from tunegate.console.deciding import choice
 from tunegate.console.groups import group_tables
 from tunegate.console.lineage import graph
 from tunegate.console.papers import all_kinds
-from tunegate.console.stories import decisions, key_names, story
+from tunegate.console.stories import decisions, story
 from tunegate.console.visit import Page, Visit
 from tunegate.house import House
 from tunegate.recording import standing, verdict_of
@@ -82,7 +82,7 @@ def release(visit: Visit) -> Response:
         figures=figures,
         decisions=decided,
         lineage=reading.lineage_of(now),
-        names=key_names(house),
+        names=house.key_names(),
         graph=graph(visit, now, tasks, decided, place),
         choice=choice(visit, now),
         groups=group_tables(house, verdict),

@@ -6,7 +6,7 @@ from governance.ledger import Event, Ledger
 from governance.routing import PROMOTED
 from tunegate import routing
 from tunegate.canaries import watched
-from tunegate.console.stories import key_names, reason_of
+from tunegate.console.stories import reason_of
 from tunegate.console.visit import Page, Visit
 from tunegate.route_verbs import basis_points
 from tunegate_core.errors import BadInput
@@ -26,7 +26,7 @@ def route(visit: Visit) -> Response:
     """One route with its last changes, and the forms of those who may change it."""
     known, alias = visit.desk.projection.now(), visit.part("alias")
     state, numbers = known.registry.state(alias), known.changes.get(alias, [])
-    ledger, names = visit.house.existing_ledger, key_names(visit.house)
+    ledger, names = visit.house.existing_ledger, visit.house.key_names()
     changes = [
         {
             "event": event,

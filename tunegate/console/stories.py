@@ -8,7 +8,6 @@ from governance.lifecycle import Planned
 from tunegate.house import House
 from tunegate.recording import Standing
 from tunegate_core.errors import NotFound
-from tunegate_core.proof.keys import key_id, parse_public_key
 
 ROAD = ("planned", "trained", "sealed", "examined", "judged", "approved", "released")
 ERASED = "(erased)"
@@ -35,7 +34,7 @@ def story(house: House, now: Standing) -> list[dict[str, Any]]:
 
 def decisions(house: House, now: Standing) -> list[dict[str, Any]]:
     """Each person's decision with key, reason and end."""
-    names = key_names(house)
+    names = house.key_names()
     return [
         {
             "seq": event.seq,
@@ -59,15 +58,6 @@ def reason_of(house: House, commitment: str | None) -> str | None:
         return house.rows.get(commitment)[0] or ERASED
     except NotFound:
         return "(not in this store)"
-
-
-def key_names(house: House) -> Mapping[str, str]:
-    """The names under which this server keeps keys, by key id."""
-    return {
-        key_id(parse_public_key(path.read_bytes())): path.stem
-        for path in sorted(house.keys.glob("*.pub"))
-        if path.stem != "adapter-signing"
-    }
 
 
 def _is_refusal(event: Event) -> bool:

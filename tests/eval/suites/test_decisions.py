@@ -103,6 +103,7 @@ def test_never_deciding_for_anybody_is_no_ratio_of_one() -> None:
         ([row(1, 1, 0.4, g="a")], "'decision' must be one of 0, 1"),
         ([row(1, 1, 0, g="a"), row(2, 1, 0, h="a")], "the same columns in every row"),
         ([row(1, 1, 0, g="a"), row(2, 1, 0, g="a")], "has only the value 'a'"),
+        ([row(1, 1, 0, g="a & b", h="c"), row(2, 1, 0, g="a", h="b & c")], "both be called 'a & b & c'"),
     ],
 )
 def test_what_can_not_be_compared_is_refused(rows: list[dict[str, Any]], message: str) -> None:

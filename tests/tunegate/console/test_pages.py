@@ -15,6 +15,7 @@ from tunegate.console.releases import figure_rows
 from tunegate.console.showing import percent
 from tunegate.house import House
 from tunegate.recording import append, record_once, standing, verdict_of
+from tunegate.tracing import trace_release
 
 Visitor = Callable[..., Any]
 PASSWORD = "correct horse battery"
@@ -142,6 +143,7 @@ def test_from_waiting_to_promoted_and_back(visitor: Visitor, house: House) -> No
     assert {event.actor for event in events} == {users.named(house, "operator").key_id}
     assert events[0].body["share_bp"] == 1250
     assert standing(house, "bot@4").body("approval")["approver"] == users.named(house, "reviewer").key_id
+    assert [given["person"] for given in trace_release(house, "bot@4")["approvals"]] == ["reviewer"]
     assert visitor("operator").fill("/releases/bot@4/revoke", reason="harm").status_code == 200
     assert house.registry().entries["bot@4"].state == "Revoked"
 
