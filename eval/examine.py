@@ -252,6 +252,7 @@ def _evidence(bench: Bench, task: OpenTask, runs: Mapping[Arm, ArmRun], store: S
 
     scorer = scorer_of(task.block)
     block, results = task.block, {arm: run.results for arm, run in runs.items()}
+    is_binary = scorer.is_binary if scorer else block.metric.partition(",")[0] in BINARY
     pairs: list[PairedStatistics] = [
         paired_statistics(other, bench.subjects[other], task.items, results["candidate"], results[other])
         for other in REFERENCES
@@ -260,7 +261,7 @@ def _evidence(bench: Bench, task: OpenTask, runs: Mapping[Arm, ArmRun], store: S
     return Evidence(
         task=block.name,
         metric=block.metric,
-        scale=scale_of(block.metric, (block.metric,) if scorer and scorer.is_binary else BINARY, results),
+        scale=scale_of(is_binary, "share" if scorer else "real", results),
         higher_is_better=task.higher_is_better,
         items=task.digest(),
         settings=digest_json(bench.settings(block)),

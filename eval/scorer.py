@@ -18,7 +18,7 @@ from tunegate_core.records import Doubt
 
 SCORERS = "eval.scorers"
 Expects = Literal["text", "texts", "nothing"]
-Score = float | str  # a score, or the reason why there is none
+Score = float | str  # a score from 0 to 1, or the reason why there is none
 Scored = tuple[list[Score], dict[str, float]]  # and figures about the scoring itself, for the per-item records
 RETRIED = ("judge timed out", "judge failed")  # reasons that another try may not have
 

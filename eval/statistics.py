@@ -13,6 +13,7 @@ from typing import Literal
 from eval.results import Result
 from eval.task import Item
 from tunegate_core.records import Arm, ArmStatistics, Cluster, PairedStatistics
+from tunegate_core.stats import Scale
 
 
 def arm_statistics(
@@ -61,10 +62,10 @@ def _names(items: Sequence[Item]) -> list[str]:
     return sorted({item.cluster for item in items})
 
 
-def scale_of(metric: str, binary: Sequence[str], runs: Mapping[Arm, Sequence[Result]]) -> Literal["binary", "real"]:
-    """`binary` for a yes/no metric whose scores are indeed 0 or 1."""
+def scale_of(is_binary: bool, other: Scale, runs: Mapping[Arm, Sequence[Result]]) -> Scale:
+    """`binary` for a yes/no metric whose scores are indeed 0 or 1, else the `other`."""
     scores = {result.score for results in runs.values() for result in results if result.score is not None}
-    return "binary" if metric.partition(",")[0] in binary and scores <= {0.0, 1.0} else "real"
+    return "binary" if is_binary and scores <= {0.0, 1.0} else other
 
 
 def cluster_of(scores: Iterable[tuple[float, float]]) -> Cluster:

@@ -82,7 +82,7 @@ def weigh(block: BoundBlock, evidence: Evidence, most: bool) -> Weighed | str:
         others = [[n for n, _, _ in other.clusters] for other in evidence.arms if other.arm != arm.arm]
         worst = arm_interval(counted_as(arm, silent, 1 if most else 0, others), evidence.scale, block.confidence)
         outcome = "PASS" if _side(worst, block.bound, most) == "PASS" else "UNDECIDED"
-    found, needed = power(spread, evidence.scale, interval.value, block.bound, block.confidence)
+    found, needed = power(spread, interval.value, block.bound, block.confidence)
     return Weighed(interval, outcome, found, None if outcome != "UNDECIDED" or silent else needed, silent)
 
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tunegate_core.config.schema import NAME
 from tunegate_core.records import ArmStatistics, CheckResult, Evidence, Interval, Outcome
-from tunegate_core.stats import Spread, detectable, items_to_settle
+from tunegate_core.stats import NOTHING, Spread, detectable, items_to_settle
 
 
 class CheckBlock(BaseModel):
@@ -97,9 +97,9 @@ def measured_items(arm: ArmStatistics) -> int:
     return sum(n for n, _, _ in arm.clusters)
 
 
-def power(spread: Spread, scale: str, value: float, bar: float, confidence: float) -> tuple[float | None, int | None]:
+def power(spread: Spread, value: float, bar: float, confidence: float) -> tuple[float | None, int | None]:
     """The smallest difference that these items can detect, and how many would tell this value from the bar."""
     # Where all items agree the variance is unknown; one other item in n is the least it can be told from.
-    variance = max(spread.item_variance, 1 / spread.n) if scale == "binary" else spread.item_variance
+    variance = spread.item_variance if spread.item_variance > NOTHING else 1 / spread.n
     needed = items_to_settle(value, bar, variance, confidence, spread.effect)
     return detectable(spread.effective, variance, confidence), needed and max(needed, spread.n + 1)

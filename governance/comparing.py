@@ -47,7 +47,7 @@ def _compare(block: ComparingBlock, evidence: Evidence, threshold: float, words:
     if silent:
         worst = improvement(counted_as_lost(pair, silent, evidence), evidence, block.confidence)
         outcome = side_of(worst.low, interval.high, threshold)
-    found, needed = power(spread, evidence.scale, interval.value, threshold, block.confidence)
+    found, needed = power(spread, interval.value, threshold, block.confidence)
     needed = None if outcome != "UNDECIDED" or silent else needed
     told = _silence(silent, outcome) if silent else f"; about {needed} items would settle it" if needed else ""
     seen = difference(interval, evidence.higher_is_better)

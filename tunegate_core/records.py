@@ -251,14 +251,14 @@ class Overlap(Record):
 class Evidence(GrownRecord):
     """What was measured for one task and metric. Sufficient statistics only; items are in `samples`.
 
-    `scale` is `binary` (every score is 0 or 1) or `real` (scores in [0, 1] or any bounded range).
+    `scale` is `binary` (every score is 0 or 1), `share` (from 0 to 1) or `real` (any other).
     `items` is the digest of the item set, frozen in the plan; `settings` the digest of all that shapes an answer
     (template, few-shot, sampling, backend, precision); `samples` the digest of the per-item records in the store.
     """
 
     task: str
     metric: str
-    scale: Literal["binary", "real"]
+    scale: Literal["binary", "share", "real"]
     higher_is_better: bool = True
     items: str
     settings: str

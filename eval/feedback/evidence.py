@@ -121,7 +121,7 @@ def preference_evidence(sheet: Sheet, entries: Iterable[Entry], settings: str, s
     return Evidence(
         task=sheet.task,
         metric=METRIC,
-        scale="binary" if scores <= {0.0, 1.0} else "real",
+        scale="binary" if scores <= {0.0, 1.0} else "share",
         items=sheet.items_digest,
         settings=settings,
         n=len(sheet.items),

@@ -81,7 +81,7 @@ def _win_rate(a: str, b: str, found: Sequence[Match]) -> WinRate:
         losses=sum(match.score == 0 for match in found),
         prompts=len(clusters),
         authors=len({match.author for match in found}),
-        interval=arm_interval(arm, "real" if ties else "binary", CONFIDENCE),
+        interval=arm_interval(arm, "share" if ties else "binary", CONFIDENCE),
     )
 
 

@@ -337,7 +337,7 @@ def test_a_judge_that_fails_is_asked_again_next_time(
     second = bench(tasks=[task], items=freeze([task]))[0]
     assert not replies
     assert [arm.unmeasured for arm in second.arms] == [{}, {}]
-    assert second.scale == "real"
+    assert second.scale == "share"
 
 
 def test_adapters_that_do_not_fit_are_refused(bench: Bench, tmp_path: Path, tiny_adapter: Path) -> None:

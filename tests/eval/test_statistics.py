@@ -80,6 +80,6 @@ def test_the_order_of_the_items_does_not_matter(given_rows: list[Row], random: o
 def test_scale_is_binary_only_for_yes_and_no() -> None:
     yes: dict[Arm, Sequence[Result]] = {"candidate": (Result(id="0", score=1.0), Result(id="1", reason="lost"))}
     part: dict[Arm, Sequence[Result]] = {"candidate": (Result(id="0", score=0.5),)}
-    assert scale_of("acc", ("acc",), yes) == "binary"
-    assert scale_of("acc", ("acc",), part) == "real"
-    assert scale_of("bleu", ("acc",), yes) == "real"
+    assert scale_of(True, "real", yes) == "binary"
+    assert scale_of(True, "real", part) == "real"
+    assert scale_of(False, "share", yes) == "share"

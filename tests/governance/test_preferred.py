@@ -21,7 +21,7 @@ def evidence(scores: list[float], skipped: int = 0, reference: Any = "base", **c
     )
     lost = {"skipped by everybody": skipped} if skipped else {}
     fields: dict[str, Any] = {
-        "task": "chat", "metric": "preferred", "scale": "binary" if set(scores) <= {0, 1} else "real", "items": OTHER,
+        "task": "chat", "metric": "preferred", "scale": "binary" if set(scores) <= {0, 1} else "share", "items": OTHER,
         "settings": OTHER, "n": len(scores) + skipped, "samples": OTHER,
         "arms": (
             ArmStatistics(arm="candidate", subject=SUBJECT, clusters=own, unmeasured=lost),

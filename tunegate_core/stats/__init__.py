@@ -2,6 +2,8 @@
 
 from tunegate_core.stats.groups import Gap, gap
 from tunegate_core.stats.intervals import (
+    NOTHING,
+    Scale,
     Spread,
     arm_interval,
     arm_spread,
@@ -15,7 +17,9 @@ from tunegate_core.stats.intervals import (
 from tunegate_core.stats.planning import detectable, items_to_settle
 
 __all__ = [
+    "NOTHING",
     "Gap",
+    "Scale",
     "Spread",
     "arm_interval",
     "arm_spread",

@@ -8,8 +8,14 @@ Medicine 17:891), on counts divided by the design effect (Rao and Scott 1992, Bi
 
 Yes/no scores, one arm: Wilson's score interval (Wilson 1927) on the same effective number of items.
 
+Shares (scores from 0 to 1, such as a win rate with ties), one arm: Wilson's interval with Student's t, from 10 clusters
+on, at as many yes/no items as vary like them. The variance of a share is at most that of a yes or no with the same mean
+m, so n items of variance s^2 are worth n m (1 - m) / s^2 of those, and at least n (the constant dispersion of Papke and
+Wooldridge 1996, Journal of Applied Econometrics 11:619). Near 0 and 1, where shares are skewed, a t interval is too
+narrow on the side that matters: docs/statistics.md has both.
+
 Other scores: the clustered standard error with Student's t, from 10 clusters on. Where all items give the same value
-their spread can't be estimated, and there is no interval.
+their spread can't be estimated, and there is no interval; of shares only where that value is neither 0 nor 1.
 
 The design effect is the clustered variance of the mean (Liang and Zeger 1986, Biometrika 73:13; Miller 2024, arXiv
 2411.00640, section 2.2) over that of independent items, at least 1. No estimate sees what did not happen: where few
@@ -33,7 +39,7 @@ from tunegate_core.records import ArmStatistics, Cluster, Interval, PairedStatis
 
 MIN_CLUSTERS = 10
 NOTHING = 1e-12  # variances below it are rounding
-Scale = Literal["binary", "real"]
+Scale = Literal["binary", "share", "real"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ def paired_interval(pair: PairedStatistics, scale: Scale, confidence: float) -> 
     spread = paired_spread(pair, scale)
     if spread is None:
         return _not_measured(confidence, sum(c.n for c in pair.clusters), sum(c.n > 0 for c in pair.clusters))
-    if scale == "real":
+    if scale != "binary":
         return _student(spread, confidence)
     shrink = spread.effective / spread.n
     gain, loss = discordant(pair.clusters)
@@ -78,8 +84,8 @@ def arm_interval(arm: ArmStatistics, scale: Scale, confidence: float) -> Interva
     spread = arm_spread(arm, scale)
     if spread is None:
         return _not_measured(confidence, sum(n for n, _, _ in arm.clusters), sum(n > 0 for n, _, _ in arm.clusters))
-    if scale == "real":
-        return _student(spread, confidence)
+    if scale != "binary":
+        return (_share if scale == "share" else _student)(spread, confidence)
     low, high = wilson(spread.mean, spread.effective, quantile(spread, confidence))
     method = "Wilson" if spread.effective == spread.n else "Wilson at the effective number of items"
     return _interval(spread, low, high, confidence, method)
@@ -189,6 +195,16 @@ def _student(spread: Spread, confidence: float) -> Interval:
         return _not_measured(confidence, spread.n, spread.clusters)
     half = student(spread, confidence) * math.sqrt(spread.item_variance / spread.effective)
     return _interval(spread, spread.mean - half, spread.mean + half, confidence, "clustered t")
+
+
+def _share(spread: Spread, confidence: float) -> Interval:
+    most = spread.mean * (1 - spread.mean)  # variance of a yes or no
+    is_extreme = most <= NOTHING
+    if spread.clusters < MIN_CLUSTERS or (spread.item_variance <= NOTHING and not is_extreme):
+        return _not_measured(confidence, spread.n, spread.clusters)
+    worth = 1.0 if is_extreme else max(1.0, most / spread.item_variance)
+    low, high = wilson(spread.mean, spread.effective * worth, student(spread, confidence))
+    return _interval(spread, low, high, confidence, "Wilson, of shares")
 
 
 def _interval(spread: Spread, low: float, high: float, confidence: float, method: str) -> Interval:

@@ -67,7 +67,7 @@ def test_a_prompts_score_is_the_mean_of_its_raters() -> None:
     ]
     evidence = preference_evidence(sheet(12, raters=2), entries, "s", "x")
     assert sorted(total for _, total, _ in measured(evidence).clusters) == [0.5] * 6 + [0.75] * 5 + [1.0]
-    assert evidence.scale == "real"
+    assert evidence.scale == "share"
     assert evidence.people == 2
 
 

@@ -143,7 +143,7 @@ def test_a_preference_is_told_as_a_win_rate(make: Make) -> None:
     (item,) = held.evidence
     ours = item.arms[0].model_copy(update={"clusters": ((1, 1.0, 1.0),) * 60 + ((1, 0.5, 0.25),) * 40})
     preferred = item.model_copy(
-        update={"task": "chat", "metric": "preferred", "scale": "real", "arms": (ours, item.arms[1]), "people": 3}
+        update={"task": "chat", "metric": "preferred", "scale": "share", "arms": (ours, item.arms[1]), "people": 3}
     )
     (row,) = cells(document("evaluation-report", replace(held, evidence=[item, preferred])), "preference")
     assert row[:3] == ("chat", "base", "80.0")

@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 
 from tunegate_core.errors import IntegrityError
 from tunegate_core.records import ArmStatistics, Cluster, PairedStatistics
-from tunegate_core.stats import arm_interval, detectable, mcnemar_midp, paired_interval, paired_spread, tango, wilson
+from tunegate_core.stats import (
+    arm_interval,
+    arm_spread,
+    detectable,
+    mcnemar_midp,
+    paired_interval,
+    paired_spread,
+    tango,
+    wilson,
+)
+from tunegate_core.stats.intervals import student
 
 Z95, Z90 = NormalDist().inv_cdf(0.975), NormalDist().inv_cdf(0.95)
 
@@ -30,6 +40,12 @@ def pairs_of(scores: list[list[tuple[int, int]]]) -> PairedStatistics:
         for items in scores
     )
     return PairedStatistics(reference="base", reference_subject="b", clusters=clusters, unmeasured=0)
+
+
+def arm_of(scores: list[list[float]]) -> ArmStatistics:
+    """Clusters of scores as sufficient statistics."""
+    clusters = tuple((len(items), math.fsum(items), math.fsum(x * x for x in items)) for items in scores)
+    return ArmStatistics(arm="candidate", subject="a", clusters=clusters)
 
 
 def test_bentur(expected_values: dict[str, Any]) -> None:
@@ -126,14 +142,52 @@ def test_one_arm_stays_between_nothing_and_all(items: list[list[tuple[int, int]]
 
 @given(st.lists(st.lists(st.floats(0, 1), min_size=1, max_size=4), min_size=2, max_size=20))
 def test_real_scores_are_measured_with_width_or_not_at_all(items: list[list[float]]) -> None:
-    clusters = tuple((len(group), math.fsum(group), math.fsum(x * x for x in group)) for group in items)
-    found = arm_interval(ArmStatistics(arm="candidate", subject="a", clusters=clusters), "real", 0.95)
+    found = arm_interval(arm_of(items), "real", 0.95)
     if found.value is None:
         assert found.low is None
         assert found.high is None
     else:
         assert len(items) >= 10
         assert (found.low or 0) < (found.high or 0)
+
+
+@given(st.lists(st.lists(st.floats(0, 1), min_size=1, max_size=4), min_size=2, max_size=20))
+def test_shares_stay_between_nothing_and_all(items: list[list[float]]) -> None:
+    found = arm_interval(arm_of(items), "share", 0.95)
+    if found.value is not None:
+        assert len(items) >= 10
+        assert found.low is not None and found.high is not None
+        assert 0 <= found.low <= found.value <= found.high <= 1
+        assert found.low < found.high
+
+
+def test_shares_that_are_yes_or_no_get_wilson_with_students_t() -> None:
+    spread = arm_spread(arm_of([[1.0]] * 15 + [[0.0]] * 5), "share")
+    assert spread is not None
+    found = arm_interval(arm_of([[1.0]] * 15 + [[0.0]] * 5), "share", 0.95)
+    assert (found.low, found.high) == pytest.approx(wilson(0.75, 20, student(spread, 0.95)), abs=1e-9)
+
+
+def test_all_won_is_known_by_the_number_and_all_tied_by_nothing() -> None:
+    won, tied = arm_interval(arm_of([[1.0]] * 20), "share", 0.95), arm_interval(arm_of([[0.5]] * 20), "share", 0.95)
+    assert won.low == pytest.approx(20 / (20 + 1.7291**2), abs=1e-4) and won.high == 1
+    assert tied.value is None
+
+
+@pytest.mark.parametrize(
+    ("prompts", "bound", "ties", "raters"),
+    [(20, 0.9, 0.05, 3), (20, 0.5, 0.5, 1), (50, 0.9, 0.05, 1), (50, 0.95, 0.05, 1), (100, 0.9, 0.05, 1)],
+)
+def test_a_win_rate_at_the_bound_passes_no_more_often_than_promised(
+    prompts: int, bound: float, ties: float, raters: int
+) -> None:
+    """With t intervals 9, 5, 12, 13 and 9 % of these passed."""
+    rng, runs, passed = np.random.default_rng(prompts), 2000, 0
+    drawn = rng.random((runs, prompts, raters))
+    rates = np.where(drawn < bound - ties / 2, 1.0, np.where(drawn < bound + ties / 2, 0.5, 0.0)).mean(axis=-1)
+    for run in rates:
+        passed += (arm_interval(arm_of([[float(rate)] for rate in run]), "share", 0.95).low or 0) > bound
+    assert passed / runs <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / runs)
 
 
 @given(scores, st.randoms())
@@ -189,8 +243,7 @@ def test_few_scores_of_any_kind_get_students_t_even_when_independent() -> None:
     from scipy import stats
 
     values = [0.1, 0.4, 0.35, 0.8, 0.55, 0.2, 0.9, 0.45, 0.6, 0.3]
-    arm = ArmStatistics(arm="candidate", subject="a", clusters=tuple((1, x, x * x) for x in values))
-    found = arm_interval(arm, "real", 0.975)
+    found = arm_interval(arm_of([[x] for x in values]), "real", 0.975)
     usual = stats.t.interval(0.95, 9, np.mean(values), stats.sem(values))
     assert (found.low, found.high) == pytest.approx(usual, abs=1e-9)
 
@@ -199,8 +252,7 @@ def test_independent_scores_of_any_kind_get_the_usual_t_interval() -> None:
     from scipy import stats
 
     values = np.random.default_rng(3).normal(0.3, 0.2, (30, 2))
-    clusters = tuple((2, float(pair.sum()), float((pair**2).sum())) for pair in values)
-    found = arm_interval(ArmStatistics(arm="candidate", subject="a", clusters=clusters), "real", 0.975)
+    found = arm_interval(arm_of(values.tolist()), "real", 0.975)
     means = values.mean(axis=1)
     usual = stats.t.interval(0.95, 29, means.mean(), means.std(ddof=1) / math.sqrt(30))
     assert found.low is not None
@@ -220,8 +272,8 @@ def test_mcnemar_is_even_for_no_or_equal_change() -> None:
 def test_too_little_is_not_measured() -> None:
     assert paired_interval(pairs_of([]), "binary", 0.95).value is None
     assert paired_interval(pairs_of([[(1, 0), (1, 0)]]), "binary", 0.95).low is None
-    few = ArmStatistics(arm="candidate", subject="a", clusters=((1, 0.5, 0.25),) * 5)
-    assert arm_interval(few, "real", 0.95).low is None
+    assert arm_interval(arm_of([[0.5]] * 5), "real", 0.95).low is None
+    assert arm_interval(arm_of([[0.5], [1.0]] * 4), "share", 0.95).low is None
 
 
 @pytest.mark.parametrize("size", [1, 2, 5])
