@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ from tunegate import routing
 from tunegate.house import House
 
 ROUTES, VERSIONS = 8, 3
-REQUESTS = {1: 8, 4: 24, 16: 80}  # of a load, by its callers
+REQUESTS = {1: 4, 4: 16, 16: 48}  # of a load in a round, by its callers
+ROUNDS = 2  # over all servers in turn, so that a machine that is slow for a while is slow for all of them
 POLL_SECONDS = 0.01
 
 
@@ -22,21 +25,20 @@ def measure(folder: Path, parts: set[str], small: bool) -> dict[str, Any]:
     """`servers`, `by_load` and `ratios` for the part `ratios`; `adapters` for the part of that name."""
     house, base, adapters = release(folder, ROUTES, VERSIONS)
     one = {"bot-0": adapters["bot-0@1"]}
-    servers: dict[str, Any] = {}
     report: dict[str, Any] = {"ratios": {}}
-    if "ratios" in parts:
-        with bare_vllm(base, one, folder) as target:
-            servers["vllm"] = loads(target, small)
-        with stock_ray(base, one, folder) as target:
-            servers["ray"] = loads(target, small)
-    with governed(house, ROUTES, folder) as target:
+    with ExitStack() as started:
+        target = started.enter_context(governed(house, ROUTES, folder))
         first = Target(target.url, target.models[:1], target.key)
-        if "ratios" in parts:
-            servers["tunegate"] = loads(first, small)
         if "adapters" in parts:
             report["adapters"] = many_adapters(target, first, house, small)
             report["ratios"]["eight_adapters_vs_one"] = report["adapters"]["ratio"]
-    if servers:
+        if "ratios" in parts:
+            others = {
+                "vllm": started.enter_context(bare_vllm(base, one, folder)),
+                "ray": started.enter_context(stock_ray(base, one, folder)),
+            }
+            servers = loads({**others, "tunegate": first}, small)
+    if "ratios" in parts:
         by_load = {other: ratios(servers["tunegate"], servers[other]) for other in ("vllm", "ray")}
         report |= {"servers": servers, "by_load": by_load}
         report["ratios"]["vs_bare_vllm"] = min(by_load["vllm"].values())
@@ -44,14 +46,16 @@ def measure(folder: Path, parts: set[str], small: bool) -> dict[str, Any]:
     return report
 
 
-def loads(target: Target, small: bool) -> dict[str, dict[str, float]]:
-    """Every load, streamed and not. Raises RuntimeError when a request was not answered."""
-    found = {}
+def loads(targets: Mapping[str, Target], small: bool) -> dict[str, dict[str, dict[str, float]]]:
+    """Figures by server and load, streamed and not. Raises RuntimeError when a request was not answered."""
+    found: dict[str, dict[str, Seen]] = {name: {} for name in targets}
     for stream in (True, False):
         for callers, requests in REQUESTS.items():
-            seen = run(target, callers, callers if small else requests, stream)
-            found[f"{'stream' if stream else 'whole'}-{callers}"] = seen.figures()
-    return found
+            for _ in range(1 if small else ROUNDS):
+                for name, target in targets.items():
+                    seen = found[name].setdefault(f"{'stream' if stream else 'whole'}-{callers}", Seen())
+                    seen.add(run(target, callers, callers if small else requests, stream))
+    return {name: {load: seen.figures() for load, seen in own.items()} for name, own in found.items()}
 
 
 def run(target: Target, callers: int, requests: int, stream: bool) -> Seen:

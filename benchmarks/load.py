@@ -22,6 +22,14 @@ class Seen:
     failed: int = 0
     wall: float = 0.0
 
+    def add(self, other: "Seen") -> None:
+        """What was seen in another round."""
+        self.whole += other.whole
+        self.first += other.first
+        self.tokens += other.tokens
+        self.failed += other.failed
+        self.wall += other.wall
+
     def figures(self) -> dict[str, float]:
         """What is reported."""
         return {

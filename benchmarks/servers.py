@@ -1,4 +1,4 @@
-"""Three servers of the same base and adapters, each alone on the machine: bare vLLM, stock Ray Serve LLM, and ours."""
+"""Three servers of the same base and adapters: bare vLLM, stock Ray Serve LLM, and ours."""
 
 import os
 import signal

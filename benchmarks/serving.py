@@ -7,8 +7,8 @@ In parts, each by itself with `--parts`:
 - `gateway`: added latency at 100 requests a second (benchmarks/gateway_added.py);
 - `memory`: the gateway's memory after 20,000 requests against after 1,000, before a fake engine;
 - `changes`: from a promotion, rollback or kill to the last answer that it ended, before a fake engine;
-- `ratios`: tokens a second and time to the first token of `tunegate serve`, bare vLLM and stock Ray Serve LLM, one
-  after the other: same base (SmolLM2-135M), adapter and prompts, 32 tokens an answer, 1, 4 and 16 callers;
+- `ratios`: tokens a second and time to the first token of `tunegate serve`, bare vLLM and stock Ray Serve LLM, asked
+  in turn, twice: same base (SmolLM2-135M), adapter and prompts, 32 tokens an answer, 1, 4 and 16 callers;
 - `adapters`: eight adapters at once against one, and how long an adapter takes to answer, cold and warm.
 
 `ratios.vs_bare_vllm` and `ratios.vs_stock_ray` are the lowest over all loads; `by_load` has each. The machine should do

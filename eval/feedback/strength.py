@@ -1,7 +1,7 @@
 """Which answers are preferred: win rates of two, and one scale for many.
 
 **Win rate.** (wins + ties / 2) / comparisons; a tie is half a win for both. Its interval is that of every other score
-(`tunegate_core.stats`): Wilson's for wins and losses only, Student's t with ties, clustered by prompt.
+(`tunegate_core.stats`): Wilson's, at the variance of what was rated where there are ties, clustered by prompt.
 
 **Bradley-Terry.** P(i preferred to j) = 1 / (1 + exp(b_j - b_i)) (Bradley and Terry 1952, Biometrika 39:324), fitted by
 statsmodels' logistic regression without an intercept; a tie counts half for each. Standard errors are clustered by
