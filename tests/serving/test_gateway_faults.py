@@ -267,13 +267,13 @@ def test_too_many_at_once_are_sent_away(world: World) -> None:
 
 
 def test_concurrent_requests_do_not_overrun_a_budget(world: World) -> None:
-    world.publish(keys=(api_key(limits=Limits(budget_tokens=400)),))
+    world.publish(keys=(api_key(limits=Limits(budget_tokens=600)),))
     world.engine.first_s = 0.2
     with world.gateway() as gateway, ThreadPoolExecutor(12) as pool:
         answers = [future.result() for future in [pool.submit(gateway.chat, max_tokens=50) for _ in range(12)]]
     used = [answer.json()["usage"]["total_tokens"] for answer in answers if answer.status_code == 200]
     assert len(used) >= 3  # more where one ended, and gave back what it had not used, before the last came
-    assert sum(used) <= 400
+    assert sum(used) <= 600
     assert {answer.json()["error"]["code"] for answer in answers if answer.status_code == 429} == {"insufficient_quota"}
 
 
