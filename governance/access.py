@@ -54,11 +54,15 @@ class Revoked(Record):
 
 @dataclass(frozen=True)
 class ApiKey:
-    """A key as its events tell. `name` is the commitment to it; times are RFC 3339 in UTC."""
+    """A key as its events tell. `name` is the commitment to it; times are RFC 3339 in UTC.
+
+    `until`: its end as it was made, also where it ends sooner because another took its place; None for never.
+    """
 
     grant: KeyGrant
     name: str
     created_at: str
+    until: str | None = None
     revoked_at: str | None = None
     replaced_by: str | None = None
 
@@ -120,7 +124,7 @@ class Access:
             ended = old.grant.model_copy(update={"expires": ends})
             self.keys[said.replaces] = replace(old, grant=ended, replaced_by=grant.key_id)
             grant = grant.model_copy(update={"before": (*old.grant.before, said.replaces)})
-        self.keys[grant.key_id] = ApiKey(grant, said.name, event.at)
+        self.keys[grant.key_id] = ApiKey(grant, said.name, event.at, grant.expires)
 
 
 def new_grant(
@@ -147,8 +151,9 @@ def new_grant(
 
 
 def renewed(key: ApiKey, now: datetime) -> tuple[KeyGrant, str]:
-    """Another key with the same rights, and the same time to live from now on."""
-    grant, expires = key.grant, key.grant.expires
+    """Another key with the same rights, and the same time to live from now on: that which the key was made with, also
+    where it was rotated before."""
+    grant, expires = key.grant, key.until
     if expires is not None:
         expires = format_time(now + (_moment(expires) - _moment(key.created_at)))
     return new_grant(grant.scopes, grant.models, expires, grant.limits)

@@ -89,7 +89,7 @@ class Desk:
         row, text = call.row(self.pseudonyms.of(call.decision.alias, call.unit)), None
         if self.settings.keeps_text:
             prompt = orjson.dumps(call.request.body[call.endpoint.prompt]).decode()
-            said = {"prompt": prompt, "answer": "".join(call.reading.text)}
+            said = {"prompt": prompt, "answer": call.reading.text}
             text = Text(call.at, said, self.settings.redact)
         self.records.put(row, text)
         if call.is_judged and self.judging is not None:

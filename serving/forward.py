@@ -66,10 +66,10 @@ async def _ask(desk: Desk, call: Call, sink: Sink, engine: Status, request_id: s
     with desk.replicas.using(engine):
         async with desk.upstream.post(engine, call.endpoint.path, body, request_id) as answer:
             if answer.status == 404:
-                _refuse_where_nobody_answers(call, await answer.read(call.hold))
+                _refuse_where_nobody_answers(call, await _read(call, answer))
                 return False
             if answer.status != 200:
-                raise _refusal(answer.status, await answer.read(call.hold))
+                raise _refusal(answer.status, await _read(call, answer))
             await (_stream if call.request.is_stream else _whole)(call, answer, sink)
             return True
 
@@ -118,8 +118,13 @@ def _understood() -> Iterator[None]:
         raise failed(502, "bad_answer", "The engine's answer could not be read.") from error
 
 
+async def _read(call: Call, answer: Answer) -> bytes:
+    with _understood():
+        return await answer.read(call.hold)
+
+
 async def _whole(call: Call, answer: Answer, sink: Sink) -> None:
-    data = await answer.read(call.hold)
+    data = await _read(call, answer)
     call.heard = time.perf_counter()
     call.hold(weight(data))
     with _understood():
@@ -155,7 +160,7 @@ def _chunk(call: Call, data: bytes, now: float) -> bytes:
         call.reading.is_complete = True
         return event(DONE)
     body: dict[str, Any] = orjson.loads(data)
-    if "error" in body:
+    if body.get("error") is not None:
         raise failed(502, "engine_error", "The engine could not complete the answer.")
     call.reading.take_chunk(body, now)
     is_about_usage = not body.get("choices")
@@ -173,7 +178,7 @@ def _typed(call: Call, data: bytes, now: float) -> bytes:
         return b""
     body: dict[str, Any] = orjson.loads(data)
     kind = str(body.get("type"))
-    if kind in ("error", "response.failed") or "error" in body:
+    if kind in ("error", "response.failed") or body.get("error") is not None:
         raise failed(502, "engine_error", "The engine could not complete the answer.")
     call.reading.take_event(kind, body, now)
     if isinstance(body.get("response"), dict):

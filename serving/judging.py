@@ -99,7 +99,7 @@ class Judging:
 
     def put(self, call: Call) -> None:
         """Take the answer that was drawn, where there is one to judge."""
-        answer, drawn = "".join(call.reading.text), drawn_of(call)
+        answer, drawn = call.reading.text, drawn_of(call)
         if call.status != 200 or call.reading.called_tool or not answer.strip():
             return
         said = question_of(call)

@@ -35,7 +35,7 @@ class Live:
         self.held: frozenset[Held] = frozenset()  # canaries that get nobody, whatever the snapshot gives them
         self._path, self._public, self._clock = path, public_raw, clock
         self._seen: tuple[int, int, int] | None = None
-        self._touched = 0.0
+        self._touched = self._noticed = 0.0
         self._listeners: list[Callable[[View], None]] = []
 
     def on_change(self, listener: Callable[[View], None]) -> None:
@@ -43,8 +43,9 @@ class Live:
         self._listeners.append(listener)
 
     def age(self) -> float:
-        """Seconds since the snapshot was last confirmed."""
-        return max(0.0, self._clock() - self._touched)
+        """Seconds since the snapshot was last confirmed: by the file's time, or since it was seen to change, where the
+        clock was set back and the file's time lies ahead of it."""
+        return max(self._clock() - self._touched, time.monotonic() - self._noticed)
 
     def is_too_old(self) -> bool:
         """Whether it is stale and says that nothing may answer then."""
@@ -69,7 +70,8 @@ class Live:
         """What the file holds, if it is not what was looked at before. When it is gone, the last snapshot ages."""
         with contextlib.suppress(OSError):
             found = self._path.stat()
-            self._touched = found.st_mtime
+            if found.st_mtime != self._touched:
+                self._touched, self._noticed = found.st_mtime, time.monotonic()
             seen = (found.st_mtime_ns, found.st_size, found.st_ino)
             if seen != self._seen:
                 data = self._path.read_bytes()

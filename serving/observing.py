@@ -7,11 +7,13 @@ from typing import Any
 from sqlalchemy import func, select
 
 from serving.canary.observation import Arm, Observation
+from serving.sealing import now_ms
 from serving.tables import Tables, feedback, requests
 
 MOST_ROWS = 10_000
 OURS = range(500, 600)  # faults that are not the caller's
 NOBODYS = {"model_withdrawn"}  # ended by a decision, so it says nothing about the version
+WAITING_MS = 600_000  # what is said of an answer may be there before the answer's row; after this time it never comes
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,15 @@ def observed(tables: Tables, alias: str, arms: Mapping[str, Arm], since: Cursor)
         .order_by(feedback.c.seq)
         .limit(MOST_ROWS)
     )
+    early = (
+        select(func.min(feedback.c.seq))
+        .outerjoin(requests, requests.c.id == feedback.c.request)
+        .where(feedback.c.seq > since.feedback, feedback.c.at > now_ms() - WAITING_MS, requests.c.id.is_(None))
+    )
     with tables.reading() as connection:
         new = connection.execute(asked.where(compared)).all()
+        if (first := connection.execute(early).scalar()) is not None:
+            said = said.where(feedback.c.seq < first)  # else the cursor would pass it
         marks = connection.execute(said).all()
     found = [_observation(arms[row.version], row) for row in new]
     found += [

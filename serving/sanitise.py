@@ -17,7 +17,6 @@ from serving.media import verify_media
 
 NOT_KEPT = ("previous_response_id", "conversation", "background", "prompt_cache_retention")
 MOST_INCLUDED = 8  # as many kinds as there are; the log-probabilities of a response are one
-BYTES_PER_TOKEN = 2  # fewer than real text has, so that what is reserved is more than what is used
 TEMPLATE_TOKENS = 32  # what a chat template adds
 
 
@@ -74,18 +73,19 @@ def sanitise(endpoint: Endpoint, raw: bytes, caps: Caps) -> Request:
     kept = {name: value for name, value in body.items() if name in endpoint.fields and value is not None}
     if not isinstance(kept.get(endpoint.prompt), str | list) or not kept[endpoint.prompt]:
         raise bad_request(f"'{endpoint.prompt}' must be given, and not be empty.", endpoint.prompt)
-    choices = _verify_sizes(endpoint, kept, caps)
+    prompts, choices = _verify_sizes(endpoint, kept, caps)
     verify_media(kept[endpoint.prompt], endpoint.prompt, caps.media_domains)
     _verify_structure(kept, caps)
     is_stream = _flag(kept, "stream")
-    prompt_tokens = min(len(raw) // BYTES_PER_TOKEN + TEMPLATE_TOKENS, caps.context_tokens * caps.prompts)
+    # A token has a byte at least; digits, and letters that the tokenizer does not know, have no more.
+    prompt_tokens = min(len(raw) + TEMPLATE_TOKENS, caps.context_tokens * prompts)
     return Request(
         model=model,
         body=kept,
         is_stream=is_stream,
         wants_usage=_wants_usage(kept, is_stream),
         most_prompt=prompt_tokens,
-        most_output=choices * _most_output(endpoint, kept, caps),
+        most_output=prompts * choices * _most_output(endpoint, kept, caps),
         user=_user(body, caps),
     )
 
@@ -123,8 +123,8 @@ def _refuse_what_is_not_kept(body: dict[str, Any]) -> None:
             )
 
 
-def _verify_sizes(endpoint: Endpoint, body: dict[str, Any], caps: Caps) -> int:
-    """The number of answers that the request asks for."""
+def _verify_sizes(endpoint: Endpoint, body: dict[str, Any], caps: Caps) -> tuple[int, int]:
+    """How many prompts there are, and answers that are asked for to each."""
     prompts = 1
     prompt = body[endpoint.prompt]
     if endpoint.prompt == "messages" or endpoint.events == "typed":
@@ -140,7 +140,7 @@ def _verify_sizes(endpoint: Endpoint, body: dict[str, Any], caps: Caps) -> int:
     if body.get("logprobs") not in (None, True, False):
         _whole(body, "logprobs", 0, caps.top_logprobs)
     choices = _whole(body, "n", 1, caps.choices)
-    return prompts * (choices or 1)
+    return prompts, choices or 1
 
 
 def _verify_length(value: Any, name: str, most: int) -> None:

@@ -7,23 +7,40 @@ too, so that a gateway which lacks it does not call itself ready.
 
 import time
 from collections.abc import Callable, Sequence
+from urllib.parse import urlsplit
 
 import httpx
 
 from serving.board import Status
 from serving.view import View
-from tunegate_core.errors import IntegrityError
+from tunegate_core.errors import BadInput, IntegrityError
 from tunegate_core.snapshot import verify_snapshot
 
 LOOK_SECONDS = 2.0
 ANSWER_SECONDS = 10.0
 
 
+def parse_upstream(url: str) -> str:
+    """A server's URL as paths are put after it. Raises BadInput."""
+    try:
+        parts = urlsplit(url)
+        is_one = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port or an address that is none
+        is_one = False
+    found = url.rstrip("/")
+    if not is_one or "?" in found or "#" in found or found.endswith("/v1"):
+        raise BadInput(f"the upstream is '{url}'; expected http://HOST:PORT, without /v1")
+    return found
+
+
 class StaticUpstreams:
-    """`exchange` has the form that the gateway asks for; it looks again every two seconds, or with a new snapshot."""
+    """`exchange` has the form that the gateway asks for; it looks again every two seconds, or with a new snapshot.
+
+    Raises BadInput for what is no URL of a server.
+    """
 
     def __init__(self, urls: Sequence[str], key: str, public_raw: bytes, clock: Callable[[], float] = time.monotonic):
-        self._urls, self._key, self._public, self._clock = tuple(urls), key, public_raw, clock
+        self._urls, self._key, self._public, self._clock = tuple(map(parse_upstream, urls)), key, public_raw, clock
         self._answered: dict[str, set[str]] = {url: set() for url in self._urls}
         self._known: list[Status] = []
         self._seen, self._looked = b"", float("-inf")

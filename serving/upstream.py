@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 
 from serving.board import Status
-from tunegate_core.errors import ResourcesUnavailable
+from tunegate_core.errors import IntegrityError, ResourcesUnavailable
 
 CONNECT_SECONDS = 3.0
 MOST_ANSWER_BYTES = 33_554_432
@@ -34,14 +34,17 @@ class Answer:
         return self._response.content_type == "text/event-stream"
 
     async def read(self, hold: Callable[[int], None]) -> bytes:
-        """The whole body; `hold` is told of what it takes while it comes, in pieces and whole."""
+        """The whole body; `hold` is told of what it takes while it comes, in pieces and whole.
+
+        Raises IntegrityError for one that is too long: the engine is well, and another would say as much.
+        """
         pieces, total = [], 0
         async for piece in self.pieces():
             hold(2 * len(piece))
             pieces.append(piece)
             total += len(piece)
             if total > MOST_ANSWER_BYTES:
-                raise UpstreamLost(f"the engine's answer has more than {MOST_ANSWER_BYTES} bytes")
+                raise IntegrityError(f"the engine's answer has more than {MOST_ANSWER_BYTES} bytes")
         return b"".join(pieces)
 
     async def pieces(self) -> AsyncIterator[bytes]:

@@ -27,6 +27,7 @@ from tunegate_core.records import Record
 from tunegate_core.snapshot import Limits
 
 MICROS = 1_000_000
+MOST_DAYS = 36_500
 LIMITS = {
     "requests-per-minute": ("requests_per_minute", 1),
     "tokens-per-minute": ("tokens_per_minute", 1),
@@ -50,8 +51,8 @@ def create(
     """
     if not PRINTABLE.fullmatch(name) or not name.strip():
         raise BadInput("an API key needs a name of 1 to 200 printable characters, so that it is known later")
-    if days is not None and days < 1:
-        raise BadInput(f"a key that is valid for {days} days is of no use; expected at least 1")
+    if days is not None and not 1 <= days <= MOST_DAYS:
+        raise BadInput(f"a key can't be valid for {days} days; expected 1 to {MOST_DAYS}, or none for ever")
     expires = None if days is None else format_time(house.clock() + timedelta(days=days))
     grant, secret = new_grant(scopes, models, expires, parse_limits(limits))
     with house.ledger.write() as tx:
@@ -99,6 +100,8 @@ def parse_limits(limits: Sequence[str]) -> Limits:
         if name not in LIMITS:
             raise BadInput(f"there is no limit '{name}'; expected NAME=VALUE with one of {', '.join(LIMITS)}")
         field, unit = LIMITS[name]
+        if field in found:
+            raise BadInput(f"the limit {name} is given twice; expected it once")
         try:
             amount = Decimal(value) * unit
         except InvalidOperation as error:

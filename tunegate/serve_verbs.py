@@ -10,6 +10,7 @@ from tunegate.arguments import EndpointFile
 from tunegate.house import House
 from tunegate.progress import watched
 from tunegate_core.config.endpoint import Endpoint, load_endpoint
+from tunegate_core.errors import BadInput
 
 DEV_DAYS = 1
 
@@ -49,15 +50,19 @@ def gateway(
 ) -> None:
     """Keys, limits, routes and records in front of engines that somebody else runs."""
     from serving.http import verify_free
+    from serving.static import parse_upstream
     from tunegate.serving import gateway as run
     from tunegate.serving import upstream_names
 
     verify_free(host, port)
+    upstream, key = [parse_upstream(url) for url in upstream], os.environ.get(upstream_key, "")
+    if upstream_key and not key:
+        raise BadInput(f"the variable {upstream_key} is empty; expected the key of the engines")
     endpoint, house = load_endpoint(config) if config else Endpoint(), House.from_environment()
     _say_where(house, host, port, dev=False)
     for version, name in upstream_names(house).items():
         views.say(f"{version} must be loaded upstream as {name}")
-    run(house, endpoint, upstream, os.environ.get(upstream_key, ""), host, port)
+    run(house, endpoint, upstream, key, host, port)
 
 
 def _say_where(house: House, host: str, port: int, dev: bool) -> None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.sqlite import insert as upsert
 
 from serving.batch.tables import files
 from serving.tables import Tables
@@ -65,11 +66,11 @@ class Files:
         return self.register(path.name, key_id, name, "batch")
 
     def register(self, file_id: str, key_id: str, name: str, purpose: str) -> File:
-        """Make a file known that lies here already."""
+        """Make a file known that lies here already. Again changes nothing: who was ended in between does it again."""
         size = self.path(file_id).stat().st_size
         file = File(file_id, key_id, int(time.time()), name[:NAME_CHARACTERS], purpose, size)
         with self._tables.writing() as connection:
-            connection.execute(insert(files), vars(file))
+            connection.execute(upsert(files).on_conflict_do_nothing(), vars(file))
         return file
 
     def get(self, file_id: str, key_id: str) -> File:

@@ -110,17 +110,17 @@ class Jobs:
             raise NotFound("there is no such batch")
         return Job(**row._mapping)
 
+    def next_of_each(self) -> list[Job]:
+        """The oldest batch of each key that is not over."""
+        with self._tables.reading() as connection:
+            rows = connection.execute(select(jobs).where(jobs.c.status.in_(OPEN)).order_by(jobs.c.at.desc())).all()
+        return list({row.key_id: Job(**row._mapping) for row in rows}.values())
+
     def list(self, key_id: str) -> list[Job]:
         """A key's batches, the newest first."""
         with self._tables.reading() as connection:
             rows = connection.execute(select(jobs).where(jobs.c.key_id == key_id).order_by(jobs.c.at.desc(), jobs.c.id))
             return [Job(**row._mapping) for row in rows]
-
-    def next(self) -> Job | None:
-        """The oldest batch that is not over."""
-        with self._tables.reading() as connection:
-            row = connection.execute(select(jobs).where(jobs.c.status.in_(OPEN)).order_by(jobs.c.at).limit(1)).first()
-        return None if row is None else Job(**row._mapping)
 
     def change(self, job_id: str, values: Mapping[str, Any], only_from: tuple[str, ...] = OPEN) -> None:
         """Change a batch's columns, if its status is one of these."""

@@ -1,4 +1,6 @@
-"""Answers batches, one after another, a few requests at a time, whenever callers who wait leave room.
+"""Answers batches, a few requests at a time, whenever callers who wait leave room: one after another of each key, and
+the keys side by side, so that nobody waits for a key whose limit is used up or whose route is stopped. Of several
+gateways that share the files, one does.
 
 Each request goes the way of every other: the same routes, limits, budget and records. One that is told to come back
 does; one that is refused has its error. What was answered is in the output file at once, so a gateway that was killed
@@ -6,12 +8,13 @@ goes on where it stopped: at most the requests that were under way are asked aga
 """
 
 import asyncio
+import fcntl
 import logging
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 from serving.accept import accept
 from serving.batch.files import Files
@@ -82,23 +85,44 @@ class Batches:
 
     def __init__(self, desk: Desk, tables: Tables, folder: Path):
         self.files, self.jobs = Files(folder, tables), Jobs(tables)
-        self._desk = desk
+        self._desk, self._lock = desk, folder / ".lock"
+        self._turns = asyncio.Semaphore(AT_ONCE)  # taken in the order in which they are asked for
+        self._sweep_at = 0.0
 
     async def work(self) -> None:
         """Work for ever."""
-        swept = 0.0
-        while True:
+        running: dict[str, asyncio.Task[None]] = {}
+        self._lock.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with self._lock.open("w") as lock:
             try:
-                if time.monotonic() - swept > HOUR_SECONDS or not swept:
-                    await asyncio.to_thread(self.files.forget, self._desk.settings.retention.text_days)
-                    swept = time.monotonic()
-                job = await asyncio.to_thread(self.jobs.next)
-                if job is not None:
-                    await self._answer(job)
-                    continue
-            except (TunegateError, OSError) as error:
-                log.warning("batches wait: %s", type(error).__name__)
-            await asyncio.sleep(TURN_SECONDS)
+                while True:
+                    await self._turn(running, lock)
+                    await asyncio.sleep(TURN_SECONDS)
+            finally:
+                await _end(running.values())
+
+    async def _turn(self, running: dict[str, "asyncio.Task[None]"], lock: IO[str]) -> None:
+        """Begin the next batch of each key that has none under way. `running`: by key."""
+        if not is_ours(lock):
+            return
+        try:
+            if time.monotonic() > self._sweep_at:
+                await asyncio.to_thread(self.files.forget, self._desk.settings.retention.text_days)
+                self._sweep_at = time.monotonic() + HOUR_SECONDS
+            for key_id in [key_id for key_id, task in running.items() if task.done()]:
+                del running[key_id]
+            for job in await asyncio.to_thread(self.jobs.next_of_each):
+                if job.key_id not in running:
+                    running[job.key_id] = asyncio.create_task(self._try(job))
+        except (TunegateError, OSError) as error:
+            log.warning("batches wait: %s", type(error).__name__)
+
+    async def _try(self, job: Job) -> None:
+        """One batch as far as it comes; it is begun again at the next turn."""
+        try:
+            await self._answer(job)
+        except Exception as error:  # as whatever watches is begun again: see `serving.app.lasting`
+            log.warning("a batch waits: %s", type(error).__name__)
 
     async def _answer(self, job: Job) -> None:
         """One batch to its end."""
@@ -120,9 +144,7 @@ class Batches:
         try:
             await asyncio.gather(*tasks)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await _end(tasks)
 
     async def _take(self, progress: Progress, left: Iterator[Line]) -> None:
         """Answer one line after another."""
@@ -144,28 +166,32 @@ class Batches:
     async def _call(self, job: Job, endpoint: Endpoint, line: Line, request_id: str) -> bytes:
         """One request, as the key that gave the batch may make it now. Raises Refusal."""
         desk, kept = self._desk, Kept()
-        while desk.inflight.is_busy:
-            await asyncio.sleep(TURN_SECONDS)
-        with desk.inflight.place() as hold:
-            key = desk.view().holder(job.key_id, time.time())
-            if key is None:
-                raise unauthenticated()
-            desk.account(key).admit(time.monotonic())
-            hold(weight(line.body))
-            request = sanitise(endpoint, line.body, desk.settings.caps)
-            call = accept(desk, endpoint, key, request, "", request_id, time.perf_counter())
-            call.hold = hold
-            with desk.closing(call), desk.inflight.cuttable(call):
-                await forward_in_time(desk, call, kept)
+        async with self._turns:
+            while desk.inflight.is_busy:
+                await asyncio.sleep(TURN_SECONDS)
+            with desk.inflight.place() as hold:
+                key = desk.view().holder(job.key_id, time.time())
+                if key is None:
+                    raise unauthenticated()
+                desk.account(key).admit(time.monotonic())
+                hold(weight(line.body))
+                request = sanitise(endpoint, line.body, desk.settings.caps)
+                call = accept(desk, endpoint, key, request, "", request_id, time.perf_counter())
+                call.hold = hold
+                with desk.closing(call), desk.inflight.cuttable(call):
+                    await forward_in_time(desk, call, kept)
         return kept.body
 
     async def _watch(self, progress: Progress) -> None:
         """Show how far it is, and notice when it is called off."""
+        shown: dict[str, int] = {}
         while True:
             await asyncio.sleep(TURN_SECONDS)
             try:
                 counts = {"completed": progress.completed, "failed": progress.failed}
-                await asyncio.to_thread(self.jobs.change, progress.job.id, counts)
+                if counts != shown:  # a batch that waits writes nothing
+                    await asyncio.to_thread(self.jobs.change, progress.job.id, counts)
+                    shown = counts
                 progress.status = (await asyncio.to_thread(self.jobs.get, progress.job.id)).status
             except TunegateError as error:
                 log.warning("a batch's progress waits: %s", type(error).__name__)
@@ -180,6 +206,22 @@ class Batches:
                 self.files.path(file_id).unlink(missing_ok=True)
         counts = {"completed": progress.completed, "failed": progress.failed}
         self.jobs.change(job.id, {"status": progress.end(), "ended": int(time.time()), **counts})
+
+
+def is_ours(lock: IO[str]) -> bool:
+    """Whether batches are answered here: one of the gateways that share the files does, until it ends."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+async def _end(tasks: Collection["asyncio.Task[None]"]) -> None:
+    """None of them goes on."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def open_lines(path: Path, url: str, done: set[str]) -> Iterator[Line]:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any, Literal
 
 import uvicorn
@@ -20,8 +21,8 @@ Fault = Literal["", "status", "error event", "broken", "cut", "stall", "no json"
 
 @dataclass
 class FakeEngine:
-    """`words` are streamed one a chunk, the first after `first_s`, the others `gap_s` apart; a stream is closed
-    `last_s` after its last event."""
+    """`words` are streamed one a chunk, of several answers in turn, the first after `first_s`, the others `gap_s`
+    apart; a stream is closed `last_s` after its last event."""
 
     names: set[str] = field(default_factory=set)
     key: str = "engine-key"
@@ -117,15 +118,20 @@ class FakeEngine:
         options = body.get("stream_options") or {}
         base = {"id": "engine-id", "object": "chat.completion.chunk", "created": 1, "model": body["model"]}
         chunks: list[dict[str, Any]] = []
-        for number, word in enumerate(self.words, start=1):
-            choice: dict[str, Any] = {"index": 0, "finish_reason": self.finish if number == len(self.words) else None}
+        prompts = len(body["prompt"]) if isinstance(body.get("prompt"), list) else 1
+        answers = prompts * (body.get("n") or 1)
+        for number, index in product(range(1, len(self.words) + 1), range(answers)):
+            choice: dict[str, Any] = {"index": index}
+            choice["finish_reason"] = self.finish if number == len(self.words) else None
+            word = self.words[number - 1]
             choice |= {"text": word} if path == "/v1/completions" else {"delta": {"content": word}}
             chunk = base | {"choices": [choice]}
             if options.get("continuous_usage_stats"):
                 chunk["usage"] = self._usage(number)
             chunks.append(chunk)
         if options.get("include_usage"):
-            chunks.append(base | {"choices": [], "usage": self._usage(len(self.words))})
+            used = self._usage(answers * len(self.words)) | {"prompt_tokens": prompts * self.prompt_tokens}
+            chunks.append(base | {"choices": [], "usage": used})
         return [b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks] + [b"data: [DONE]\n\n"]
 
     def _whole(self, path: str, body: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.answers import Reading, rename
+from serving.answers import Choice, Reading, rename
 from serving.sse import DONE, MOST_BYTES, Events, event
 from tunegate_core.errors import IntegrityError
 
@@ -39,6 +39,49 @@ def test_tokens_of_several_choices_are_summed() -> None:
     assert reading.output_tokens == 6
 
 
+def test_tokens_of_several_prompts_are_summed() -> None:
+    """Two answers to each of two prompts: a chunk tells of the prompt that it answers, the end of all."""
+    reading = Reading(each=2)
+    for index, asked in ((0, 5), (1, 5), (2, 9), (3, 9), (0, 5)):
+        told = {"prompt_tokens": asked, "completion_tokens": 1}
+        reading.take_chunk({"choices": [{"index": index, "text": "x"}], "usage": told}, 0.0)
+    assert (reading.prompt_tokens, reading.output_tokens) == (14, 4)
+    reading.take_chunk({"choices": [], "usage": {"prompt_tokens": 14, "completion_tokens": 6}}, 0.0)
+    assert (reading.prompt_tokens, reading.output_tokens) == (14, 6)
+
+
+def test_several_answers_read_alike_in_pieces_and_whole() -> None:
+    """Their words come mixed; one that declines, or is cut, is not hidden by the others."""
+    words = (("I", "'m", " sorry"), ("Paris", " is", " far"))
+    streamed, whole = Reading(each=2, keeps_text=True), Reading(each=2, keeps_text=True)
+    for number in range(3):
+        for index, finish in ((0, "length"), (1, "stop")):
+            ended = finish if number == 2 else None
+            choice = {"index": index, "delta": {"content": words[index][number]}, "finish_reason": ended}
+            told = {"prompt_tokens": 5, "completion_tokens": number + 1}
+            streamed.take_chunk({"choices": [choice], "usage": told}, float(number))
+    messages = [
+        {"index": index, "message": {"content": "".join(words[index])}, "finish_reason": finish}
+        for index, finish in ((0, "length"), (1, "stop"))
+    ]
+    whole.take_chunk({"choices": messages, "usage": {"prompt_tokens": 5, "completion_tokens": 6}}, 2.0)
+    for reading in (streamed, whole):
+        assert reading.text == "I'm sorry\n\nParis is far"
+        assert reading.is_refusal and reading.is_truncated and not reading.is_empty
+        assert (reading.prompt_tokens, reading.output_tokens, reading.finish) == (5, 6, "length")
+    assert streamed.inter_token() == 1.0  # side by side, not one after another
+    whole.take_chunk({"choices": [{"index": 2, "message": {"content": ""}}]}, 3.0)
+    assert whole.is_empty
+
+
+@pytest.mark.parametrize("count", ["7", 7.5, -7, True, 2**63, [7]])
+def test_what_is_no_count_of_tokens_is_not_added_up(count: object) -> None:
+    with pytest.raises(IntegrityError, match="expected a whole number from 0"):
+        Reading().take_chunk({"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": count}}, 0.0)
+    with pytest.raises(IntegrityError, match="expected a whole number from 0"):
+        Reading().take_chunk({"choices": [{"index": count, "text": "x"}]}, 0.0)
+
+
 def test_what_was_not_told_stays_unknown() -> None:
     reading = Reading()
     reading.take_chunk({"choices": [{"index": 0, "delta": {"role": "assistant"}}]}, 0.0)
@@ -60,20 +103,20 @@ def test_the_events_of_a_response() -> None:
     output = [{"type": "message", "content": [{"type": "output_text", "text": "Paris."}]}]
     done = {"status": "completed", "usage": {"input_tokens": 4, "output_tokens": 2}, "output": output}
     reading.take_event("response.completed", {"response": done}, 2.0)
-    assert reading.is_complete and reading.opening == "Paris." and reading.finish == "stop"
+    assert reading.is_complete and reading.choices[0].opening == "Paris." and reading.finish == "stop"
     assert (reading.prompt_tokens, reading.output_tokens) == (4, 2)
 
 
 @pytest.mark.parametrize("text", ["I'm sorry, but", "I cannot help", "I can't do that", "As an AI model", "Sorry, no"])
 def test_refusals_are_noticed(text: str) -> None:
-    assert Reading(opening=text).is_refusal
+    assert Reading(choices={0: Choice(opening=text)}).is_refusal
 
 
 @pytest.mark.parametrize(
     "text", ["Paris is", "The word sorry", "I can help", "Cannot is a word", "", "I will not be long"]
 )
 def test_other_openings_are_not(text: str) -> None:
-    assert Reading(opening=text).is_refusal == text.startswith("I will not")
+    assert Reading(choices={0: Choice(opening=text)}).is_refusal == text.startswith("I will not")
 
 
 def test_only_our_names_are_told() -> None:

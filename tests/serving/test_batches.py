@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.batch import worker
-from serving.batch.jobs import WINDOW_SECONDS
+from serving.batch.jobs import WINDOW_SECONDS, Jobs
 from serving.batch.lines import Line, Problem, answer_line, answered, parse_input, parse_line
 from serving.batch.tables import jobs
 from serving.sanitise import Caps
+from serving.tables import Tables
 from tests.serving.conftest import QUESTION, Running, World, api_key, bearer, wait_until
+from tunegate_core.errors import StoreFault
 from tunegate_core.snapshot import Limits, Route
 
 URL = "/v1/chat/completions"
@@ -117,18 +120,35 @@ def test_a_batch_can_be_called_off(world: World, gateway: Running) -> None:
         assert client.batches.cancel(batch.id).status == "cancelled"
 
 
-def test_what_has_not_ended_in_its_window_is_given_up(world: World, gateway: Running) -> None:
+def test_what_has_not_ended_in_its_window_is_given_up(world: World) -> None:
     world.publish(routes=(Route(alias="bot", champion="bot@1", killed=True),))
-    wait_until(lambda: gateway.desk.live.view.epoch == world.epoch)
-    with sdk(gateway) as client:
+    with world.gateway() as gateway, sdk(gateway) as client:
         batch = begin(client, jsonl(line(1)))
         time.sleep(0.1)
         assert client.batches.retrieve(batch.id).status == "in_progress"  # the route may come back
-        tables = gateway.desk.records._tables
-        with tables.writing() as connection:
-            connection.execute(jobs.update().values(at=jobs.c.at - WINDOW_SECONDS))
+    tables = Tables(world.folder / "records.sqlite")
+    with tables.writing() as connection:
+        connection.execute(jobs.update().values(at=jobs.c.at - WINDOW_SECONDS))
+    tables.close()
     with world.gateway() as again, sdk(again) as client:
         assert ended(client, batch.id).status == "expired"
+
+
+def test_of_several_gateways_one_answers_batches(world: World) -> None:
+    """Each line once; and another gateway goes on when that one has ended."""
+    world.engine.gap_s, world.engine.most = 0.02, 12
+    data = jsonl(*(line(number) for number in range(20)))
+    with ExitStack() as stack:
+        stack.enter_context(world.gateway())
+        with world.gateway() as second, sdk(second) as client:
+            batch = begin(client, data)
+            wait_until(lambda: client.batches.retrieve(batch.id).request_counts.completed == 12)
+            assert len(world.engine.seen) <= 12 + worker.AT_ONCE
+            world.engine.most = None
+            stack.close()
+            batch = ended(client, batch.id)
+            found = client.files.content(batch.output_file_id).text.splitlines()
+    assert sorted(json.loads(one)["custom_id"] for one in found) == sorted(f"q{number}" for number in range(20))
 
 
 def test_limits_are_waited_for_and_budgets_are_not(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,6 +166,39 @@ def test_limits_are_waited_for_and_budgets_are_not(world: World, monkeypatch: py
         assert results(two, poor.error_file_id)["q1"]["response"]["body"]["error"]["code"] == "insufficient_quota"
 
 
+def test_nobody_waits_for_another_keys_batch(world: World) -> None:
+    routes = (Route(alias="bot", champion="bot@1", killed=True), Route(alias="other", champion="bot@2"))
+    world.publish(keys=(api_key(), api_key(2), api_key(3, limits=Limits(requests_per_minute=0))), routes=routes)
+    body = {"model": "other", **QUESTION}
+    with world.gateway() as gateway, sdk(gateway) as stopped, sdk(gateway, 2) as other, sdk(gateway, 3) as limited:
+        waits = begin(stopped, jsonl(*(line(number) for number in range(9))))
+        waits_too = begin(limited, jsonl(*(line(number, body=body) for number in range(9))))
+        batch = ended(other, begin(other, jsonl(*(line(number, body=body) for number in range(9)))).id)
+        assert (batch.status, batch.request_counts.completed) == ("completed", 9)
+        assert stopped.batches.retrieve(waits.id).status == "in_progress"
+        assert limited.batches.retrieve(waits_too.id).status == "in_progress"
+        stopped.batches.cancel(waits.id)
+        assert ended(stopped, waits.id).status == "cancelled"
+
+
+def test_a_batch_that_could_not_be_ended_is_ended_later(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its files are known and the batch is not over, as a kill or a full disk may leave it."""
+    change, faults = Jobs.change, [StoreFault("the disk is full")]
+
+    def fails_once(jobs: Jobs, job_id: str, values: dict[str, Any], *only_from: Any) -> None:
+        if "ended" in values and faults:
+            raise faults.pop()
+        change(jobs, job_id, values, *only_from)
+
+    monkeypatch.setattr(Jobs, "change", fails_once)
+    with world.gateway() as gateway, sdk(gateway) as client:
+        batch = ended(client, begin(client, jsonl(line(1), line(2, body={"model": "none", **QUESTION}))).id)
+        assert (batch.status, faults) == ("completed", [])
+        assert results(client, batch.output_file_id).keys() == {"q1"}
+        assert results(client, batch.error_file_id).keys() == {"q2"}
+    assert len(world.engine.seen) == 1
+
+
 def test_a_revoked_keys_batch_gets_errors(world: World, gateway: Running) -> None:
     with sdk(gateway) as client:
         world.engine.first_s = 0.3
@@ -154,8 +207,6 @@ def test_a_revoked_keys_batch_gets_errors(world: World, gateway: Running) -> Non
     world.publish(keys=(api_key(2),))
     wait_until(lambda: gateway.desk.live.view.epoch == world.epoch)
     asked = len(world.engine.seen)
-    from serving.batch.jobs import Jobs
-
     found = Jobs(gateway.desk.records._tables)
     wait_until(lambda: found.get(batch.id).status == "completed")
     assert found.get(batch.id).failed == 9

@@ -195,8 +195,8 @@ def test_a_body_that_does_not_come_is_not_waited_for(world: World) -> None:
 def test_requests_and_tokens_are_limited(world: World) -> None:
     limits = {
         1: Limits(requests_per_minute=1),
-        2: Limits(tokens_per_minute=500),
-        3: Limits(budget_tokens=100),
+        2: Limits(tokens_per_minute=600),
+        3: Limits(budget_tokens=200),
         4: Limits(budget_micros=10),
     }
     world.publish(keys=tuple(api_key(number, limits=limit) for number, limit in limits.items()))
@@ -242,7 +242,7 @@ def test_a_rotated_key_has_the_budget_and_the_answers_of_the_old_one(world: Worl
 
 
 def test_a_budget_outlives_the_process(world: World) -> None:
-    world.publish(keys=(api_key(limits=Limits(budget_tokens=150)),))
+    world.publish(keys=(api_key(limits=Limits(budget_tokens=175)),))
     world.engine.prompt_tokens = 40
     with world.gateway() as gateway:
         assert [gateway.chat(max_tokens=10).status_code for _ in range(2)] == [200, 200]

@@ -177,7 +177,7 @@ def call(unit: str, version: str = "bot@1", **changes: Any) -> Any:
         "decision": SimpleNamespace(alias="bot", subject=version, arm="canary" if version == "bot@2" else "champion"),
         "endpoint": SimpleNamespace(generates=True, path="/v1/chat/completions", prompt="messages"),
         "request": SimpleNamespace(body={"messages": [{"role": "user", "content": "?"}]}),
-        "unit": unit, "status": 200, "response_id": "r", "reading": SimpleNamespace(text=["yes"], called_tool=False),
+        "unit": unit, "status": 200, "response_id": "r", "reading": SimpleNamespace(text="yes", called_tool=False),
     }  # fmt: skip
     return SimpleNamespace(**{**fields, **changes})
 
@@ -202,7 +202,7 @@ def test_there_is_a_limit_in_a_minute(chooser: Callable[..., Judging]) -> None:
         sample.put(call(str(unit)))
     assert (sample.pending, sample.lost) == (3, 2)
     sample.put(call("a", status=502))
-    sample.put(call("b", reading=SimpleNamespace(text=["{}"], called_tool=True)))
+    sample.put(call("b", reading=SimpleNamespace(text="{}", called_tool=True)))
     assert (sample.pending, sample.lost) == (3, 2)
 
 

@@ -4,6 +4,7 @@ import logging
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -96,6 +97,22 @@ def test_what_a_stale_one_means_is_its_own_to_say(world: World, then: str) -> No
     now += 200
     assert live.is_too_old() == (then == "refuse")
     os.utime(world.snapshot, (now, now))  # confirmed, though nothing is new
+    assert epoch(live) == 1
+    assert not live.is_too_old()
+
+
+def test_a_clock_that_was_set_back_keeps_nothing_fresh(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    live = Live(world.snapshot, world.signer.public_raw)
+    world.publish(staleness=Staleness(max_stale_s=100, then="refuse"))
+    ahead = time.time() + 10_000
+    os.utime(world.snapshot, (ahead, ahead))
+    assert epoch(live) == 1
+    assert not live.is_too_old()
+    later = time.monotonic() + 200
+    monkeypatch.setattr("serving.live.time", SimpleNamespace(monotonic=lambda: later))
+    assert epoch(live) == 1
+    assert live.is_too_old()
+    os.utime(world.snapshot, (ahead + 1, ahead + 1))
     assert epoch(live) == 1
     assert not live.is_too_old()
 

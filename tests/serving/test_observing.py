@@ -1,10 +1,16 @@
 """Canary analysis sees what was recorded: each request once, what was said of it later, nothing of other arms."""
 
-import pytest
+import shutil
 
-from serving.observing import Cursor, observed
+import pytest
+from sqlalchemy import insert
+
+from serving.observing import WAITING_MS, Cursor, observed
+from serving.sealing import now_ms
+from serving.tables import Tables, feedback, requests
 from tests.serving.conftest import World, api_key, grant, wait_until
 from tests.serving.fake_upstream import Fault
+from tests.serving.test_records import ROW
 from tunegate_core.snapshot import Route, engine_name
 
 ARMS = {"bot@1": "champion", "bot@2": "canary"}
@@ -30,6 +36,29 @@ def test_requests_and_thumbs_are_read_once(world: World) -> None:
         found, _ = observed(tables, "bot", ARMS, cursor)
         assert [(seen.thumb, seen.score, seen.ok) for seen in found] == [(-1, None, None), (None, 0.25, None)]
         assert found[0].arm == ARMS[answers[1].json()["model"]]
+
+
+def test_what_is_said_before_the_answers_row_is_written_is_not_passed_over(world: World) -> None:
+    """A row may wait, for a disk or for its text; what is said of the answer is durable at once."""
+    tables, known = (
+        Tables(shutil.copy(world.tables, world.folder / "records.sqlite")),
+        {**ROW, "id": "a", "at": now_ms()},
+    )
+    try:
+        with tables.writing() as connection:
+            connection.execute(insert(requests), known)
+            for name, thumb in (("lost", 1), ("b", -1), ("a", 1)):
+                said = {"request": name, "at": now_ms() - (WAITING_MS if name == "lost" else 0), "key_id": "k"}
+                connection.execute(insert(feedback), said | {"thumb": thumb})
+        found, cursor = observed(tables, "bot", ARMS, Cursor())
+        assert [seen.thumb for seen in found] == [None]
+        with tables.writing() as connection:
+            connection.execute(insert(requests), known | {"id": "b"})
+        found, cursor = observed(tables, "bot", ARMS, cursor)
+        assert [seen.thumb for seen in found] == [None, -1, 1]
+        assert observed(tables, "bot", ARMS, cursor) == ([], cursor)
+    finally:
+        tables.close()
 
 
 @pytest.mark.parametrize(

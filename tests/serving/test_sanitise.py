@@ -193,7 +193,9 @@ def test_what_it_can_use_is_never_less_than_asked_for() -> None:
     assert clean(COMPLETIONS, prompt=["a"] * 4, n=2, max_tokens=5).most_output == 40
     assert clean(COMPLETIONS, prompt=[1, 2, 3], max_tokens=5).most_output == 5
     assert clean(EMBEDDINGS).most_output == 0
-    assert clean(messages=[{"role": "user", "content": "x" * 900}]).most_prompt >= 450
+    assert clean(messages=[{"role": "user", "content": "7" * 900}]).most_prompt >= 900  # a token each
+    assert clean(messages=[{"role": "user", "content": "x" * 90_000}]).most_prompt == CAPS.context_tokens
+    assert clean(COMPLETIONS, prompt=["x" * 90_000] * 2).most_prompt == 2 * CAPS.context_tokens
 
 
 def test_who_asks_behind_the_key() -> None:

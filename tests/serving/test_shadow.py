@@ -1,11 +1,14 @@
 """Shadows see a sample and nobody sees them; they stay in their budget and out of the way."""
 
+import json
 import time
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from serving.settings import ShadowBudget
+from serving.tables import texts
 from tests.serving.conftest import World, api_key, grant, wait_until
 from tunegate_core.snapshot import ALL, Limits, Route, engine_name
 
@@ -30,6 +33,19 @@ def test_a_shadow_is_asked_the_same_and_noted(world: World, stream: bool) -> Non
     assert rows["shadow"]["version"] == "bot@2" and rows["shadow"]["output_tokens"] == 3
     assert rows["shadow"]["id"] != rows["champion"]["id"] and rows["shadow"]["key_id"] == "shadow"
     assert spent.tokens == 10  # of the caller's own answer
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_what_a_shadow_says_is_kept_where_texts_are(world: World, stream: bool) -> None:
+    world.publish(routes=SHADOWED)
+    with world.gateway(keeps_text=True) as gateway:
+        gateway.chat(stream=stream)
+        hashes = {row["arm"]: row["text"] for row in gateway.rows(2)}
+        with gateway.desk.records._tables.reading() as connection:
+            kept = {row.hash: json.loads(row.body) for row in connection.execute(select(texts))}
+    assert {arm: kept[name]["answer"] for arm, name in hashes.items()} == dict.fromkeys(
+        ("champion", "shadow"), "Hello there."
+    )
 
 
 def test_a_shadow_that_fails_or_hangs_is_nobodys_trouble(world: World) -> None:

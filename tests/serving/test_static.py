@@ -6,6 +6,7 @@ import pytest
 from serving.static import StaticUpstreams
 from tests.serving.conftest import World, grant, wait_until
 from tests.serving.fake_upstream import FakeEngine, running
+from tunegate_core.errors import BadInput
 from tunegate_core.snapshot import engine_name
 
 NAME = engine_name(grant("bot@1"))
@@ -30,6 +31,24 @@ def test_only_routed_versions_that_answered_are_ready(world: World) -> None:
     world.engine.names.clear()
     now = 9.0
     assert upstreams.exchange(world.snapshot.read_bytes())[0].ready == frozenset()
+
+
+def test_a_url_may_end_with_a_slash(world: World) -> None:
+    world.publish()
+    upstreams = StaticUpstreams([f"{world.url}/"], "engine-key", world.signer.public_raw)
+    with world.gateway(exchange=upstreams.exchange) as gateway:
+        assert gateway.chat().status_code == 200
+    assert world.engine.seen[-1]["path"] == "/v1/chat/completions"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "127.0.0.1:8100", "localhost:8100", "ftp://a", "http://", "http://a:b", "http://[::1", "http://a/v1",
+     "http://a/v1/", "http://a?b"],
+)  # fmt: skip
+def test_what_is_no_url_of_a_server(url: str) -> None:
+    with pytest.raises(BadInput, match="expected http://HOST:PORT, without /v1"):
+        StaticUpstreams([url], "", b"")
 
 
 def test_one_that_does_not_answer_is_not_ready_and_the_others_answer(world: World) -> None:

@@ -140,7 +140,8 @@ def test_what_is_no_limit(limit: str) -> None:
 
 @pytest.mark.parametrize(
     "said", [{"name": ""}, {"name": " "}, {"name": "a\nb"}, {"name": "n" * 201}, {"scopes": ["root"]}, {"days": 0},
-             {"models": ["../x"]}, {"limits": ["x"]}],
+             {"days": 36_501}, {"days": 10**13}, {"models": ["../x"]}, {"limits": ["x"]},
+             {"limits": ["budget-tokens=1", "budget-tokens=2"]}],
 )  # fmt: skip
 def test_what_can_not_be_a_key_is_not_recorded(house: House, said: dict[str, Any]) -> None:
     with pytest.raises(BadInput):

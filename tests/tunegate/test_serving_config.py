@@ -7,6 +7,7 @@ import pytest
 
 from serving.told import LangfuseSettings, TelemetrySettings
 from tunegate.publishing import publish
+from tunegate.serve_verbs import gateway as gateway_verb
 from tunegate.serving import _replica, _telemetry, gateway, gateway_settings, serve, upstream_names
 from tunegate_core.config.endpoint import Endpoint, load_endpoint
 from tunegate_core.errors import BadInput, ConfigError
@@ -126,3 +127,11 @@ def test_a_gateway_says_what_its_upstreams_must_have(told: Any) -> None:
     granted = publish(told.house).grant_by_subject()
     assert set(granted) == {"bot@1", "bot@2"}
     assert upstream_names(told.house) == {"bot@1": engine_name(granted["bot@1"])}  # the other has no place on a route
+
+
+def test_a_gateway_whose_engines_can_not_be_asked_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("UPSTREAM_KEY", raising=False)
+    with pytest.raises(BadInput, match="the variable UPSTREAM_KEY is empty"):
+        gateway_verb(["http://127.0.0.1:9"], port=0, upstream_key="UPSTREAM_KEY")
+    with pytest.raises(BadInput, match="expected http://HOST:PORT"):
+        gateway_verb(["127.0.0.1:9"], port=0)
