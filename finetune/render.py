@@ -166,13 +166,14 @@ class Renderer:
 
 
 def _mask(offsets: Sequence[tuple[int, int]], spans: Sequence[Span]) -> list[bool]:
-    """Which tokens hold a character of a span. A token across a span's start counts, as it says its first character."""
+    """Which tokens belong to a span. A token across a span's start counts, as it says its first character; one that
+    ends where it starts does not, as a BOS that was added before the text."""
     mask = [False] * len(offsets)
     at = 0
     for start, end in spans:
         while at < len(offsets) and offsets[at][1] <= start:
             at += 1
         while at < len(offsets) and offsets[at][0] < end:
-            mask[at] = offsets[at][1] > offsets[at][0]  # tokens without text (an added BOS) are not learnt
+            mask[at] = True  # also without a character: some tokenizers count white space out of their tokens
             at += 1
     return mask

@@ -152,6 +152,16 @@ def test_a_tokenizer_that_adds_bos_adds_one(tiny_base: Path) -> None:
     assert adding.encode(row(*TALK), 999).input_ids.count(0) == 0  # the template says it all
 
 
+def test_white_space_is_learnt_where_a_tokenizer_counts_it_out_of_its_tokens(tiny_base: Path) -> None:
+    from tokenizers.processors import ByteLevel
+
+    trimming = Renderer(tiny_base)
+    trimming.tokenizer.backend_tokenizer.post_processor = ByteLevel(trim_offsets=True)
+    one = row(Part("prompt", "Code? "), Part("completion", "if a:\n\n    b\n"), form="completion")
+    assert learnt(trimming, one) == ["if a:\n\n    b\n<|im_end|>"]
+    assert learnt(trimming, row(*TALK)) == ["A city. 😀<|im_end|>", "Also one.<|im_end|>"]
+
+
 def test_truncation_keeps_the_start_and_says_so(renderer: Renderer) -> None:
     whole = renderer.encode(row(*TALK), 10_000)
     cut = renderer.encode(row(*TALK), 20)
