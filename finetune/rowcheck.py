@@ -1,6 +1,7 @@
 """What the prepared rows and the template show without a model: quality, tokens, the loss mask, the ends of turns."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
 from finetune.data import Row, form
@@ -23,7 +24,7 @@ def row_findings(prepared: Prepared, renderer: Renderer) -> list[Finding]:
 def mask_finding(examples: Sequence[Example], renderer: Renderer) -> Finding:
     """Decode what is supervised and compare it with what was to be learnt: an independent way to the same answer."""
     for row, encoded in examples:
-        learnt = [part.text.strip() for part in row.parts if part.role in form(row.form).learnt]
+        learnt = [_bare(part.text, renderer) for part in row.parts if part.role in form(row.form).learnt]
         told = [segment.text for segment in renderer.segments(encoded) if segment.supervised]
         if [_bare(text, renderer) for text in told] != learnt and not encoded.truncated:
             return fail(
@@ -51,9 +52,10 @@ def _learnt_after(encoded: Encoded, at: int) -> bool:
 
 
 def _bare(told: str, renderer: Renderer) -> str:
+    """Without the end of a turn, which a raw text may hold already, in a form of Unicode (many tokenizers have one)."""
     for token in renderer.template.end_tokens:
         told = told.removesuffix(token)
-    return told.strip()
+    return unicodedata.normalize("NFKC", told).strip()
 
 
 def _quality(prepared: Prepared) -> Finding:

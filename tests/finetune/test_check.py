@@ -10,6 +10,7 @@ import pytest
 from finetune import check as check_module
 from finetune.check import CheckReport, check
 from finetune.cluster import Resources
+from finetune.data import Part, Row
 from finetune.dataset import Prepared, prepare
 from finetune.proofs import (
     GRADIENT_TOLERANCE,
@@ -171,6 +172,16 @@ def test_a_wrong_mask_and_a_turn_without_end_are_found(prepared: Prepared, tiny_
     endless = Encoded(right.input_ids, [learnt and at != last for at, learnt in enumerate(right.labels_mask)], False, 9)
     assert end_finding([(row, right)], renderer).status == "ok"
     assert end_finding([(row, endless)], renderer).status == "fail"
+
+
+@pytest.mark.parametrize("text", ["<|im_start|>user\nHi<|im_end|>", "Hi<|im_end|>\n", "Vie\u0302\u0323t"])
+def test_a_text_that_ends_a_turn_itself_or_is_normalised_has_the_right_mask(text: str, tiny_base: Path) -> None:
+    from tokenizers.normalizers import NFC
+
+    renderer = Renderer(tiny_base)
+    renderer.tokenizer.backend_tokenizer.normalizer = NFC()
+    row = Row(0, 1, "text", (Part("text", text),), "")
+    assert mask_finding([(row, renderer.encode(row, 256))], renderer).status == "ok"
 
 
 def test_few_rows_special_tokens_and_a_dated_template_are_named(
