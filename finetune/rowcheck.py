@@ -61,7 +61,9 @@ def _bare(told: str, renderer: Renderer) -> str:
 def _quality(prepared: Prepared) -> Finding:
     counts = prepared.record.counts
     why = {key: value for key, value in counts.model_dump().items() if key not in ("read", "kept") and value}
-    told = "".join(f", {value} {key.replace('_', ' ')}" for key, value in why.items())
+    dropped = {entry["reason"] for entry in prepared.lineage if "copy" not in entry}
+    kept = {key: " kept" for key in ("duplicate", "near_duplicate") if key not in dropped}  # counted all the same
+    told = "".join(f", {value} {key.replace('_', ' ')}{kept.get(key, '')}" for key, value in why.items())
     made = prepared.record.augmented
     copies = f", and {made.copies} copies ({made.ambiguous} rows have none: a word has two partners)" if made else ""
     what = f"{counts.kept} of {counts.read} rows are learnt from{told}{copies}"

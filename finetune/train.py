@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from finetune.cluster import Placement, available, place, running
 from finetune.environment import environment
-from finetune.packing import Room, Rows
+from finetune.packing import Room, Rows, step_rows
 from finetune.render import Encoded
 from finetune.selftest import prove
 from finetune.worker import (
@@ -75,10 +75,11 @@ def train(
         with running(address):
             done = run_workers(job, config, placement, block.parallel.max_failures, progress)
         (run_folder / DONE).write_text(json.dumps(done), encoding="utf-8")
+    plan = step_rows(len(rows), job.rows_per_step, job.steps, job.seed)
     record = TrainingRecord(
         steps=done["steps"],
         rows_per_step=block.train.rows_per_step,
-        supervised_tokens=sum(row.supervised for row in examples),
+        supervised_tokens=sum(rows.supervised(group) for group in plan),
         first_loss=done["first_loss"],
         final_loss=done["final_loss"],
         packing=job.packing,

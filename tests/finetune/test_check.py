@@ -200,6 +200,19 @@ def test_few_rows_special_tokens_and_a_dated_template_are_named(
     assert "row 1" in found["special tokens"].what
 
 
+@pytest.mark.parametrize(
+    ("duplicates", "told"),
+    [("drop", "1 of 2 rows are learnt from, 1 duplicate;"), ("keep", "2 of 2 rows are learnt from, 1 duplicate kept;")],
+)
+def test_a_row_that_is_kept_is_not_told_among_the_dropped(
+    duplicates: str, told: str, chats: Callable, tiny_base: Path, tmp_path: Path
+) -> None:
+    renderer, store = Renderer(tiny_base), tmp_path / "store"
+    data = DataBlock.model_validate({"source": str(chats([ROWS[0], ROWS[0]])), "duplicates": duplicates})
+    prepared = prepare(data, renderer, 256, Store(store), Rows(str(store)), [], lambda *_, **__: None)
+    assert row_findings(prepared, renderer)[0].what.startswith(told)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_demo_passes_on_the_real_base(smollm: dict, repository: Path, tmp_path: Path) -> None:

@@ -121,6 +121,7 @@ def test_the_same_run_gives_the_same_bytes_and_says_how_far_it_is(
     assert weights(alone) == weights(again)
     assert alone.record == again.record
     assert alone.record.final_loss < alone.record.first_loss
+    assert alone.record.supervised_tokens == 2 * sum(row.supervised for row in examples)  # two passes of three steps
     assert seen[-1] == 1.0
 
 
