@@ -212,8 +212,8 @@ def open_run(folder: Path, guard: str) -> dict[str, Any] | None:
                 shutil.rmtree(folder / name, ignore_errors=True)
             (folder / DONE).unlink(missing_ok=True)
         known.write_text(guard, encoding="utf-8")
-        if (folder / DONE).is_file() and (folder / ADAPTER_FOLDER).is_dir():
-            found: dict[str, Any] = json.loads((folder / DONE).read_text(encoding="utf-8"))
+        found = _ended(folder)
+        if found is not None:
             return found
         (folder / PROGRESS_FILE).write_text("", encoding="utf-8")
     except OSError as error:
@@ -221,6 +221,17 @@ def open_run(folder: Path, guard: str) -> dict[str, Any] | None:
             f"can't write the run folder {folder}: {error.strerror}; free space or move the home"
         ) from error
     return None
+
+
+def _ended(folder: Path) -> dict[str, Any] | None:
+    """What a run left at its end. One that died while it wrote has not ended: its last checkpoint has it all."""
+    if not (folder / DONE).is_file() or not (folder / ADAPTER_FOLDER).is_dir():
+        return None
+    try:
+        found: dict[str, Any] = json.loads((folder / DONE).read_text(encoding="utf-8"))
+    except ValueError:
+        return None
+    return found
 
 
 def run_workers(
