@@ -101,7 +101,7 @@ def forecast_findings(found: Estimate, block: FinetuneBlock, home: Path) -> list
     return [
         ok(
             "steps",
-            f"{found.steps} steps of {block.train.rows_per_step} rows: {found.tokens:,} tokens, "
+            f"{found.steps} steps of up to {block.train.rows_per_step} rows: {found.tokens:,} tokens, "
             f"{found.supervised_tokens:,} supervised; {found.trainable:,} parameters are trained",
         ),
         _time(found),

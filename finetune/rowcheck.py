@@ -2,7 +2,8 @@
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from finetune.data import Row, form
 from finetune.dataset import Prepared
@@ -12,6 +13,7 @@ from finetune.render import Encoded, Renderer
 FEW_ROWS = 50
 LITTLE_SUPERVISED = 0.05
 MUCH_DROPPED = 0.2
+CONTEXT = "max_position_embeddings"
 
 Example = tuple[Row, Encoded]
 
@@ -19,6 +21,22 @@ Example = tuple[Row, Encoded]
 def row_findings(prepared: Prepared, renderer: Renderer) -> list[Finding]:
     """Counts, tokens, and texts that would break the template's frame."""
     return [_quality(prepared), _tokens(prepared), _special_texts(prepared, renderer), _date(renderer)]
+
+
+def context_finding(prepared: Prepared, config: Mapping[str, Any]) -> Finding:
+    """Rows against the length that the base's config.json says it was made for; no serving goes beyond that."""
+    longest, context = max(len(example.input_ids) for example in prepared.examples), config.get(CONTEXT)
+    if not isinstance(context, int):
+        return warn("context", f"the base's config.json has no {CONTEXT}; the longest row has {longest} tokens")
+    return (
+        ok("context", f"the base takes {context} tokens, the longest row has {longest}")
+        if longest <= context
+        else warn(
+            "context",
+            f"the longest row has {longest} tokens, the base was made for {context}; "
+            f"set finetune.train.max_length to {context} or less",
+        )
+    )
 
 
 def mask_finding(examples: Sequence[Example], renderer: Renderer) -> Finding:

@@ -21,7 +21,7 @@ from finetune.proofs import (
     relative_difference,
 )
 from finetune.render import Encoded, Renderer
-from finetune.rowcheck import end_finding, mask_finding, row_findings
+from finetune.rowcheck import context_finding, end_finding, mask_finding, row_findings
 from tunegate_core.config import BaseBlock, DataBlock, FinetuneBlock, LoraBlock, ParallelBlock, TrainBlock
 from tunegate_core.records import BaseModelRecord
 from tunegate_core.rows import Rows
@@ -158,6 +158,13 @@ def test_a_model_that_scales_its_logits_is_found(prepared: Prepared, model: Any)
         assert relative_difference(own_gradient(model, rows, 10), ours) > GRADIENT_TOLERANCE
     finally:
         model.get_base_model().lm_head = head
+
+
+@pytest.mark.parametrize(("context", "status"), [(512, "ok"), (20, "warn"), (None, "warn")])
+def test_a_row_longer_than_the_base_was_made_for_is_named(context: int | None, status: str, prepared: Prepared) -> None:
+    found = context_finding(prepared, {"max_position_embeddings": context})
+    assert found.status == status
+    assert str(max(example.length for example in prepared.examples)) in found.what
 
 
 def test_a_wrong_mask_and_a_turn_without_end_are_found(prepared: Prepared, tiny_base: Path) -> None:
