@@ -68,7 +68,7 @@ def check(
     if isinstance(planned, Plan):
         probe = trials.probe if isinstance(trials, Trials) else None
         found = estimate(block, prepared, shape, planned, probe)
-        findings += [plan_finding(planned, resources), *forecast_findings(found, block, home)]
+        findings += [plan_finding(planned, resources), *forecast_findings(found, block, home, planned.placement.gpu)]
     else:
         findings.append(planned)
     return CheckReport(
