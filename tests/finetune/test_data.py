@@ -190,6 +190,8 @@ def test_a_file_has_no_revision_and_an_unreachable_hub_is_an_error(tmp_path: Pat
     path = write(tmp_path / "a.jsonl", CHAT)
     with pytest.raises(DataError, match="no revisions"):
         read_rows(DataBlock(source=str(path), revision="main"))
+    with pytest.raises(DataError, match=r"no splits; remove finetune.data.split \(test\)"):
+        read_rows(DataBlock(source=str(path), split="test"))
     with pytest.raises(DataError, match="hub://nobody/nothing"):
         read_rows(DataBlock(source="hub://nobody/nothing"))
 
