@@ -68,7 +68,7 @@ def read_pairs(path: Path) -> list[tuple[str, str]]:
 def parse_pairs(text: str, name: str) -> list[tuple[str, str]]:
     """The pairs of a CSV without a header, two words a line; lines that begin with # are none. Raises DataError."""
     pairs = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), start=1):  # spreadsheets begin with a mark
         if not line.strip() or line.startswith("#"):
             continue
         words = [word.strip() for word in line.split(",")]
@@ -89,6 +89,8 @@ def _parts(word: str) -> list[str]:
 def _cased(word: str, like: str) -> str:
     if like.isupper() and len(like) > 1:
         return word.upper()
+    if like.istitle():
+        return word.title()  # Jean-Luc is one name, and Mother-in-law begins a sentence
     return word.capitalize() if like[:1].isupper() else word
 
 

@@ -1,7 +1,8 @@
 """The adapter's README.md: a model card filled in from records, the same for the same training."""
 
 from finetune.train import DEFAULT_EPOCHS
-from tunegate_core.config import FinetuneBlock
+from tunegate_core.canonical import digest
+from tunegate_core.config import DataBlock, FinetuneBlock
 from tunegate_core.records import BaseModelRecord, RowCounts
 
 CARD = """\
@@ -16,7 +17,7 @@ tags:
 
 # LoRA adapter
 
-An adapter for `{source}` ({architecture}, {parameters:,} parameters), fine-tuned on supervised conversations.
+An adapter for `{source}` ({architecture}, {parameters:,} parameters), fine-tuned with LoRA.
 
 ## How to load it
 
@@ -28,12 +29,11 @@ base = AutoModelForCausalLM.from_pretrained(BASE_FOLDER)
 model = PeftModel.from_pretrained(base, ADAPTER_FOLDER)
 ```
 
-`chat_template.jinja` is the template it was trained with; use it, or answers will differ from what was evaluated.
+{template}## Training data
 
-## Training data
-
-{read} rows were read and {kept} kept ({truncated} of them truncated). Dropped: {empty} empty, {over_long} over-long,
-{duplicate} duplicate, {unsupervised} without anything to learn. Loss on assistant tokens only.
+{read} rows were read and {kept} kept ({truncated} of them truncated). Dropped: {dropped}.
+{copies}Of a conversation only the assistant's turns have a loss, of a prompt and its completion only the completion, of
+a text all of it.
 
 ## Training
 
@@ -57,6 +57,13 @@ It was judged on the tasks its release names and on nothing else. It keeps the b
 """
 
 
+TEMPLATE = """\
+`chat_template.jinja` is the template it was trained with; use it, or answers will differ from what was evaluated.
+
+"""
+COPIES = "Copies of rows with words exchanged in pairs were learnt from as well.\n"
+
+
 def render_card(base: BaseModelRecord, block: FinetuneBlock, counts: RowCounts) -> str:
     """The card in Markdown with Hugging Face metadata."""
     lora, train = block.lora, block.train
@@ -66,7 +73,12 @@ def render_card(base: BaseModelRecord, block: FinetuneBlock, counts: RowCounts) 
         architecture=base.architecture,
         parameters=base.parameters,
         licence=f"license: {base.licence}\n" if base.licence else "",
-        **counts.model_dump(),
+        template=TEMPLATE if base.template != digest(b"") else "",
+        read=counts.read,
+        kept=counts.kept,
+        truncated=counts.truncated,
+        dropped=_dropped(block.data, counts),
+        copies=COPIES if block.data.augment else "",
         rank=lora.rank,
         alpha=lora.alpha,
         rslora="yes" if lora.rslora else "no",
@@ -78,3 +90,16 @@ def render_card(base: BaseModelRecord, block: FinetuneBlock, counts: RowCounts) 
         warmup=train.warmup,
         seed=train.seed,
     )
+
+
+def _dropped(block: DataBlock, counts: RowCounts) -> str:
+    """The rows that were read and not kept, by reason. What the config keeps is counted too, and is not among them."""
+    reasons = {
+        "empty": counts.empty,
+        "equal to an earlier row": counts.duplicate if block.duplicates == "drop" else 0,
+        "with an evaluation item": counts.overlapping_items,
+        "over-long": counts.over_long,
+        "without anything to learn": counts.unsupervised,
+        "nearly equal to an earlier row": counts.near_duplicate if block.near_duplicates == "drop" else 0,
+    }
+    return ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count) or "none"

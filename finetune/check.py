@@ -17,7 +17,7 @@ from finetune.forecast import GIB, Plan, estimate, forecast_findings, memory_ava
 from finetune.limits import refuse_unservable
 from finetune.measure import shape_of
 from finetune.render import Encoded, Renderer, Segment
-from finetune.rowcheck import Example, end_finding, mask_finding, row_findings
+from finetune.rowcheck import Example, context_finding, end_finding, mask_finding, row_findings
 from finetune.trials import WORKERS, Trials, run_trials
 from tunegate_core.config import FinetuneBlock, LoraBlock
 from tunegate_core.errors import BadInput
@@ -56,6 +56,7 @@ def check(
     handful = _handful(prepared)
     findings = [
         *row_findings(prepared, renderer),
+        context_finding(prepared, read_config(folder, "the base model")),
         _serving(block.lora, folder),
         mask_finding(handful, renderer),
         end_finding(handful, renderer),
@@ -67,7 +68,7 @@ def check(
     if isinstance(planned, Plan):
         probe = trials.probe if isinstance(trials, Trials) else None
         found = estimate(block, prepared, shape, planned, probe)
-        findings += [plan_finding(planned, resources), *forecast_findings(found, block, home)]
+        findings += [plan_finding(planned, resources), *forecast_findings(found, block, home, planned.placement.gpu)]
     else:
         findings.append(planned)
     return CheckReport(

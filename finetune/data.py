@@ -92,6 +92,8 @@ def read_source(block: DataBlock) -> Source:
         return Source(block.source, revision, _rows(records, block))
     if block.revision is not None:
         raise DataError(f"{block.source} is a file and has no revisions; remove finetune.data.revision")
+    if block.split != DataBlock.model_fields["split"].default:
+        raise DataError(f"{block.source} is a file and has no splits; remove finetune.data.split ({block.split})")
     path = Path(block.source)
     return Source(path.name, None, _rows(read_file(path), block))
 

@@ -6,6 +6,7 @@ the standard library, which knows its lines; Parquet by pyarrow; hub names by `d
 
 import csv
 import io
+import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -83,10 +84,14 @@ def _json(path: Path, data: bytes) -> Iterator[Located]:
 
 def _csv(path: Path, data: bytes) -> Iterator[Located]:
     text = _decode(data, str(path), first_line=1).removeprefix("\ufeff")
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # a cell may be a whole document
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     line = 1
     try:
-        header = next(reader)
+        header = next(reader, [])
+        twice = next((name for name in header if name and header.count(name) > 1), None)
+        if twice is not None:
+            raise DataError(f"{path}, line 1: the column {twice!r} stands twice in the header; name each once")
         line = reader.line_num + 1
         for row in reader:
             place = f"{path}, line {line}"
@@ -105,9 +110,14 @@ def _parquet(path: Path, data: bytes) -> Iterator[Located]:
 
     try:
         table = pyarrow.parquet.read_table(pyarrow.BufferReader(data))
+        rows = table.to_pylist()
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError(f"{path}: not a readable Parquet file: {error}; is it cut off?") from error
-    for number, row in enumerate(table.to_pylist(), 1):
+    except (ValueError, OverflowError) as error:  # text that is not UTF-8, a time after the year 9999
+        raise DataError(
+            f"{path}: a column holds a value that can't be read: {error}; leave it out or mend it"
+        ) from error
+    for number, row in enumerate(rows, 1):
         place = f"{path}, row {number}"
         yield place, None, row
 
@@ -126,8 +136,9 @@ def _decode(raw: bytes, place: str, first_line: int | None = None) -> str:
 def _parse(text: str, place: str, cut: bool) -> Any:
     try:
         return parse(text)
-    except ValueError as error:
-        hint = "; the file ends in the middle of this row, it seems to be cut off" if cut else ""
+    except json.JSONDecodeError as error:
+        open_ended = error.pos >= len(text.rstrip()) - 1 or error.msg.startswith("Unterminated")
+        hint = "; the file ends in the middle of this row, it seems to be cut off" if cut and open_ended else ""
         raise DataError(f"{place}: not valid JSON: {error}{hint}; expected one JSON object per line") from error
 
 

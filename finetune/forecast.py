@@ -96,16 +96,16 @@ def estimate(block: FinetuneBlock, prepared: Prepared, shape: Shape, found: Plan
     )
 
 
-def forecast_findings(found: Estimate, block: FinetuneBlock, home: Path) -> list[Finding]:
-    """Steps, time, memory and disk, each against what is there."""
+def forecast_findings(found: Estimate, block: FinetuneBlock, home: Path, gpu: bool = False) -> list[Finding]:
+    """Steps, time, memory and disk, each against what is there; `gpu`: the memory is that of one."""
     return [
         ok(
             "steps",
-            f"{found.steps} steps of {block.train.rows_per_step} rows: {found.tokens:,} tokens, "
+            f"{found.steps} steps of up to {block.train.rows_per_step} rows: {found.tokens:,} tokens, "
             f"{found.supervised_tokens:,} supervised; {found.trainable:,} parameters are trained",
         ),
         _time(found),
-        _memory(found, block.parallel),
+        _memory(found, block.parallel, gpu),
         _disk(found, home),
     ]
 
@@ -118,6 +118,13 @@ def memory_available() -> int | None:
         return None
     told = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
     return int(told[0]) * 1024 if told else None
+
+
+def gpu_memory() -> int | None:
+    """Bytes of a GPU of this machine, or None where it has none."""
+    import torch
+
+    return int(torch.cuda.get_device_properties(0).total_memory) if torch.cuda.is_available() else None
 
 
 def _machines(placement: Placement, probe: Probe) -> float:
@@ -135,15 +142,15 @@ def _time(found: Estimate) -> Finding:
     return ok("time", what)
 
 
-def _memory(found: Estimate, parallel: ParallelBlock) -> Finding:
+def _memory(found: Estimate, parallel: ParallelBlock, gpu: bool) -> Finding:
     memory = found.memory
     parts = ", ".join(f"{name} {value / GIB:.2f}" for name, value in memory.model_dump().items())
     what = f"about {memory.total / GIB:.1f} GiB per worker ({parts})"
-    available = memory_available()
+    available = gpu_memory() if gpu else memory_available()
     if available is None:
-        return warn("memory", f"{what}; how much this machine has is not known")
-    needed = memory.total * parallel.workers
-    what += f"; {available / GIB:.1f} GiB are available here"
+        return warn("memory", f"{what}; how much {'a GPU' if gpu else 'this machine'} has is not known")
+    needed = memory.total * (1 if gpu else parallel.workers)  # the workers of a machine share its memory, not a GPU's
+    what += f"; a GPU here has {available / GIB:.1f} GiB" if gpu else f"; {available / GIB:.1f} GiB are available here"
     # The workers may run elsewhere, so too little here is no proof of failure.
     if needed > available:
         return warn("memory", f"{what}: lower finetune.train.rows_per_device or max_length")

@@ -13,6 +13,7 @@ a message, a role or the end of a turn, is refused: training on it would teach s
 import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +77,7 @@ class Renderer:
         """Tokens and mask of a row, cut after `max_length` tokens. Raises BadInput when the template fails the row."""
         text, spans = self.spans(row)
         templated = form(row.form).templated
-        tokens = self.tokenizer(text, add_special_tokens=not templated, return_offsets_mapping=True, verbose=False)
-        ids, offsets = list(tokens["input_ids"]), tokens["offset_mapping"]
+        ids, offsets = self._as_served(text, spans, special=not templated)
         mask = _mask(offsets, spans)
         if templated:
             self._cut_after_end(ids, offsets, mask, spans)
@@ -108,7 +108,7 @@ class Renderer:
             if not stretches or stretches[-1][1] != learnt:
                 stretches.append(([], learnt))
             stretches[-1][0].append(token)
-        return [Segment(text=self.tokenizer.decode(ids), supervised=learnt) for ids, learnt in stretches]
+        return [Segment(text=self._decoded(ids), supervised=learnt) for ids, learnt in stretches]
 
     def end_ids(self, base_folder: Path) -> frozenset[int]:
         """The tokens at which generation stops: the tokenizer's EOS and those of the generation config."""
@@ -119,6 +119,29 @@ class Renderer:
             declared = GenerationConfig.from_pretrained(base_folder).eos_token_id
         listed = declared if isinstance(declared, list) else [] if declared is None else [declared]
         return frozenset([self.eos, *listed])
+
+    def _as_served(self, text: str, spans: Sequence[Span], special: bool) -> tuple[list[int], list[Span]]:
+        """Tokens and where each stands in the text, as they are when the text is served and answered.
+
+        A server tokenises a prompt before there is an answer: of the prompt "def f():\\n" and four spaces behind it, a
+        tokenizer that is given both at once may make one token, which then neither ends a prompt nor begins an answer.
+        So each is tokenised by itself, unless that changes the text (some tokenizers begin every text with a space).
+        """
+        whole = self._tokenised(text, 0, special)
+        cuts = [0, *(start for start, _ in spans if start), len(text)]
+        parts = [self._tokenised(text[start:end], start, special and not start) for start, end in pairwise(cuts)]
+        ids = [token for part, _ in parts for token in part]
+        if ids == whole[0] or self._decoded(ids) != self._decoded(whole[0]):
+            return whole
+        return ids, [offset for _, part in parts for offset in part]
+
+    def _tokenised(self, text: str, place: int, special: bool) -> tuple[list[int], list[Span]]:
+        found = self.tokenizer(text, add_special_tokens=special, return_offsets_mapping=True, verbose=False)
+        return list(found["input_ids"]), [(place + start, place + end) for start, end in found["offset_mapping"]]
+
+    def _decoded(self, ids: list[int]) -> str:
+        """Exactly what the tokens say: some tokenizers else take out spaces, as before a question mark."""
+        return str(self.tokenizer.decode(ids, clean_up_tokenization_spaces=False))
 
     def _eos(self) -> int:
         if self.tokenizer.eos_token_id is None:
@@ -143,13 +166,14 @@ class Renderer:
 
 
 def _mask(offsets: Sequence[tuple[int, int]], spans: Sequence[Span]) -> list[bool]:
-    """Which tokens hold a character of a span. A token across a span's start counts, as it says its first character."""
+    """Which tokens belong to a span. A token across a span's start counts, as it says its first character; one that
+    ends where it starts does not, as a BOS that was added before the text."""
     mask = [False] * len(offsets)
     at = 0
     for start, end in spans:
         while at < len(offsets) and offsets[at][1] <= start:
             at += 1
         while at < len(offsets) and offsets[at][0] < end:
-            mask[at] = offsets[at][1] > offsets[at][0]  # tokens without text (an added BOS) are not learnt
+            mask[at] = True  # also without a character: some tokenizers count white space out of their tokens
             at += 1
     return mask

@@ -1,7 +1,9 @@
 """What the prepared rows and the template show without a model: quality, tokens, the loss mask, the ends of turns."""
 
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from finetune.data import Row, form
 from finetune.dataset import Prepared
@@ -11,6 +13,7 @@ from finetune.render import Encoded, Renderer
 FEW_ROWS = 50
 LITTLE_SUPERVISED = 0.05
 MUCH_DROPPED = 0.2
+CONTEXT = "max_position_embeddings"
 
 Example = tuple[Row, Encoded]
 
@@ -20,10 +23,26 @@ def row_findings(prepared: Prepared, renderer: Renderer) -> list[Finding]:
     return [_quality(prepared), _tokens(prepared), _special_texts(prepared, renderer), _date(renderer)]
 
 
+def context_finding(prepared: Prepared, config: Mapping[str, Any]) -> Finding:
+    """Rows against the length that the base's config.json says it was made for; no serving goes beyond that."""
+    longest, context = max(len(example.input_ids) for example in prepared.examples), config.get(CONTEXT)
+    if not isinstance(context, int):
+        return warn("context", f"the base's config.json has no {CONTEXT}; the longest row has {longest} tokens")
+    return (
+        ok("context", f"the base takes {context} tokens, the longest row has {longest}")
+        if longest <= context
+        else warn(
+            "context",
+            f"the longest row has {longest} tokens, the base was made for {context}; "
+            f"set finetune.train.max_length to {context} or less",
+        )
+    )
+
+
 def mask_finding(examples: Sequence[Example], renderer: Renderer) -> Finding:
     """Decode what is supervised and compare it with what was to be learnt: an independent way to the same answer."""
     for row, encoded in examples:
-        learnt = [part.text.strip() for part in row.parts if part.role in form(row.form).learnt]
+        learnt = [_bare(part.text, renderer) for part in row.parts if part.role in form(row.form).learnt]
         told = [segment.text for segment in renderer.segments(encoded) if segment.supervised]
         if [_bare(text, renderer) for text in told] != learnt and not encoded.truncated:
             return fail(
@@ -51,15 +70,18 @@ def _learnt_after(encoded: Encoded, at: int) -> bool:
 
 
 def _bare(told: str, renderer: Renderer) -> str:
+    """Without the end of a turn, which a raw text may hold already, in a form of Unicode (many tokenizers have one)."""
     for token in renderer.template.end_tokens:
         told = told.removesuffix(token)
-    return told.strip()
+    return unicodedata.normalize("NFKC", told).strip()
 
 
 def _quality(prepared: Prepared) -> Finding:
     counts = prepared.record.counts
     why = {key: value for key, value in counts.model_dump().items() if key not in ("read", "kept") and value}
-    told = "".join(f", {value} {key.replace('_', ' ')}" for key, value in why.items())
+    dropped = {entry["reason"] for entry in prepared.lineage if "copy" not in entry}
+    kept = {key: " kept" for key in ("duplicate", "near_duplicate") if key not in dropped}  # counted all the same
+    told = "".join(f", {value} {key.replace('_', ' ')}{kept.get(key, '')}" for key, value in why.items())
     made = prepared.record.augmented
     copies = f", and {made.copies} copies ({made.ambiguous} rows have none: a word has two partners)" if made else ""
     what = f"{counts.kept} of {counts.read} rows are learnt from{told}{copies}"

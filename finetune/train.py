@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from finetune.cluster import Placement, available, place, running
 from finetune.environment import environment
-from finetune.packing import Room, Rows
+from finetune.packing import Room, Rows, step_rows
 from finetune.render import Encoded
 from finetune.selftest import prove
 from finetune.worker import (
@@ -75,10 +75,11 @@ def train(
         with running(address):
             done = run_workers(job, config, placement, block.parallel.max_failures, progress)
         (run_folder / DONE).write_text(json.dumps(done), encoding="utf-8")
+    plan = step_rows(len(rows), job.rows_per_step, job.steps, job.seed)
     record = TrainingRecord(
         steps=done["steps"],
         rows_per_step=block.train.rows_per_step,
-        supervised_tokens=sum(row.supervised for row in examples),
+        supervised_tokens=sum(rows.supervised(group) for group in plan),
         first_loss=done["first_loss"],
         final_loss=done["final_loss"],
         packing=job.packing,
@@ -211,8 +212,8 @@ def open_run(folder: Path, guard: str) -> dict[str, Any] | None:
                 shutil.rmtree(folder / name, ignore_errors=True)
             (folder / DONE).unlink(missing_ok=True)
         known.write_text(guard, encoding="utf-8")
-        if (folder / DONE).is_file() and (folder / ADAPTER_FOLDER).is_dir():
-            found: dict[str, Any] = json.loads((folder / DONE).read_text(encoding="utf-8"))
+        found = _ended(folder)
+        if found is not None:
             return found
         (folder / PROGRESS_FILE).write_text("", encoding="utf-8")
     except OSError as error:
@@ -220,6 +221,17 @@ def open_run(folder: Path, guard: str) -> dict[str, Any] | None:
             f"can't write the run folder {folder}: {error.strerror}; free space or move the home"
         ) from error
     return None
+
+
+def _ended(folder: Path) -> dict[str, Any] | None:
+    """What a run left at its end. One that died while it wrote has not ended: its last checkpoint has it all."""
+    if not (folder / DONE).is_file() or not (folder / ADAPTER_FOLDER).is_dir():
+        return None
+    try:
+        found: dict[str, Any] = json.loads((folder / DONE).read_text(encoding="utf-8"))
+    except ValueError:
+        return None
+    return found
 
 
 def run_workers(

@@ -79,12 +79,14 @@ def _with_learnt(
 
 
 def plan(house: House, inputs: Inputs) -> Planned:
-    """The candidate these inputs make: the recorded one, or a new version recorded now."""
+    """The candidate these inputs make: the recorded one, or a new version recorded now. Raises BadInput for an adapter
+    that could not be served."""
     run = digest_json(_identity(inputs))
     key = f"planned/{run}"
     found = house.ledger.by_key(key)
     if found is not None:
         return Planned.model_validate(found.body)
+    _refuse_unservable(house, inputs)
     config_blob = house.store.put_json(portable(house, inputs))
     policy_blob = house.store.put(inputs.policy.canonical())
     starter = house.person_key(house.person).key_id
@@ -115,6 +117,15 @@ def plan(house: House, inputs: Inputs) -> Planned:
         append(house, tx, planned.subject, "planned", planned.model_dump(mode="json"), key)
     house.ledger.checkpoint()
     return planned
+
+
+def _refuse_unservable(house: House, inputs: Inputs) -> None:
+    """What could not be served, or has targets that the base does not have, is neither trained nor an attempt."""
+    from finetune.limits import refuse_unservable
+
+    block = inputs.config.finetune
+    if isinstance(block, FinetuneBlock):
+        refuse_unservable(block.lora, json.loads(house.store.tree_file(inputs.base.tree, "config.json")))
 
 
 def portable(house: House, inputs: Inputs) -> dict[str, Any]:

@@ -146,7 +146,7 @@ def _block(house: House, planned: Planned, place: Path) -> FinetuneBlock:
     file = place / "rows.jsonl"
     texts = house.rows.get(planned.data.rows) if planned.data else []
     file.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
-    raw["data"] |= {"source": str(file), "revision": None}
+    raw["data"] |= {"source": str(file), "revision": None, "split": "train"}  # a file has neither of the two
     if raw["data"].get("augment") is not None:
         pairs = place / "pairs.csv"
         pairs.write_bytes(house.store.get(raw["data"]["augment"]["counterfactual"]))

@@ -2,7 +2,8 @@
 
 A text holds an item by 13 words of it in a row (the length Brown et al. 2020, arXiv 2005.14165, appendix C use), or by
 the whole item where it has 5 to 12 words; a shorter item only by being it. Near: Jaccard similarity of the sets of
-5-word shingles of at least 0.8. Words are case-folded, in NFKC, without punctuation.
+5-word shingles of at least 0.8. Words are case-folded, in NFKC, without punctuation; in Chinese and Japanese, which put
+no space between words, each character is one.
 """
 
 import re
@@ -15,7 +16,9 @@ SIMILARITY = 0.8
 OVERLAP_WORDS = 13
 SHORTEST_CONTAINED = 5
 
-_WORD = re.compile(r"\w+")
+_UNSPACED = r"\u3040-\u30ff\u31f0-\u31ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # kana and Han characters
+_WORD = re.compile(rf"(?=\w)[{_UNSPACED}]|[^\W{_UNSPACED}]+")
+
 
 Words = tuple[str, ...]
 

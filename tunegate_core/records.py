@@ -122,7 +122,8 @@ class Environment(Record):
 
 
 class TrainingRecord(Record):
-    """What training did and measured; no times, so that a repeated run gives the same record on CPU with one worker."""
+    """What training did and measured; no times, so that a repeated run gives the same record on CPU with one worker.
+    `supervised_tokens` are those of all steps."""
 
     steps: int = Field(gt=0)
     rows_per_step: int = Field(gt=0)

@@ -18,7 +18,14 @@ from tunegate_core.errors import DataError
 from tunegate_core.rows import Rows
 from tunegate_core.store import Store
 
-PAIRS = [("he", "she"), ("him", "her"), ("his", "her"), ("Anna", "Peter"), ("mother-in-law", "father-in-law")]
+PAIRS = [
+    ("he", "she"),
+    ("him", "her"),
+    ("his", "her"),
+    ("Anna", "Peter"),
+    ("mother-in-law", "father-in-law"),
+    ("Jean-Luc", "Anne-Marie"),
+]
 SWAPS = Swaps(PAIRS)
 
 
@@ -30,6 +37,7 @@ SWAPS = Swaps(PAIRS)
         ("Anna's mother-in-law, Peter\N{RIGHT SINGLE QUOTATION MARK}s", "Peter's father-in-law, Anna\u2019s"),
         ("The other one; there, Hannah", "The other one; there, Hannah"),
         ("his book", "her book"),
+        ("Mother-in-law of Jean-Luc", "Father-in-law of Anne-Marie"),
     ],
 )
 def test_words_are_exchanged_in_their_own_case(text: str, swapped: str) -> None:
@@ -54,6 +62,11 @@ def test_what_grammar_would_have_to_decide_gets_no_copy() -> None:
         {"role": "user", "content": "Is she in?"},
         {"role": "assistant", "content": "She is."},
     ]
+
+
+def test_a_file_of_a_spreadsheet_begins_with_a_mark(tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").write_text("he,she\n", "utf-8-sig")
+    assert read_pairs(tmp_path / "pairs.csv") == [("he", "she")]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from finetune import check as check_module
 from finetune.check import CheckReport, check
 from finetune.cluster import Resources
+from finetune.data import Part, Row
 from finetune.dataset import Prepared, prepare
 from finetune.proofs import (
     GRADIENT_TOLERANCE,
@@ -20,7 +21,7 @@ from finetune.proofs import (
     relative_difference,
 )
 from finetune.render import Encoded, Renderer
-from finetune.rowcheck import end_finding, mask_finding, row_findings
+from finetune.rowcheck import context_finding, end_finding, mask_finding, row_findings
 from tunegate_core.config import BaseBlock, DataBlock, FinetuneBlock, LoraBlock, ParallelBlock, TrainBlock
 from tunegate_core.records import BaseModelRecord
 from tunegate_core.rows import Rows
@@ -159,6 +160,13 @@ def test_a_model_that_scales_its_logits_is_found(prepared: Prepared, model: Any)
         model.get_base_model().lm_head = head
 
 
+@pytest.mark.parametrize(("context", "status"), [(512, "ok"), (20, "warn"), (None, "warn")])
+def test_a_row_longer_than_the_base_was_made_for_is_named(context: int | None, status: str, prepared: Prepared) -> None:
+    found = context_finding(prepared, {"max_position_embeddings": context})
+    assert found.status == status
+    assert str(max(example.length for example in prepared.examples)) in found.what
+
+
 def test_a_wrong_mask_and_a_turn_without_end_are_found(prepared: Prepared, tiny_base: Path) -> None:
     renderer = Renderer(tiny_base)
     row, right = prepared.rows[0], prepared.examples[0]
@@ -171,6 +179,16 @@ def test_a_wrong_mask_and_a_turn_without_end_are_found(prepared: Prepared, tiny_
     endless = Encoded(right.input_ids, [learnt and at != last for at, learnt in enumerate(right.labels_mask)], False, 9)
     assert end_finding([(row, right)], renderer).status == "ok"
     assert end_finding([(row, endless)], renderer).status == "fail"
+
+
+@pytest.mark.parametrize("text", ["<|im_start|>user\nHi<|im_end|>", "Hi<|im_end|>\n", "Vie\u0302\u0323t"])
+def test_a_text_that_ends_a_turn_itself_or_is_normalised_has_the_right_mask(text: str, tiny_base: Path) -> None:
+    from tokenizers.normalizers import NFC
+
+    renderer = Renderer(tiny_base)
+    renderer.tokenizer.backend_tokenizer.normalizer = NFC()
+    row = Row(0, 1, "text", (Part("text", text),), "")
+    assert mask_finding([(row, renderer.encode(row, 256))], renderer).status == "ok"
 
 
 def test_few_rows_special_tokens_and_a_dated_template_are_named(
@@ -187,6 +205,19 @@ def test_few_rows_special_tokens_and_a_dated_template_are_named(
     found = {finding.name: finding for finding in row_findings(prepared, renderer)}
     assert (found["rows"].status, found["special tokens"].status, found["template"].status) == ("warn", "warn", "fail")
     assert "row 1" in found["special tokens"].what
+
+
+@pytest.mark.parametrize(
+    ("duplicates", "told"),
+    [("drop", "1 of 2 rows are learnt from, 1 duplicate;"), ("keep", "2 of 2 rows are learnt from, 1 duplicate kept;")],
+)
+def test_a_row_that_is_kept_is_not_told_among_the_dropped(
+    duplicates: str, told: str, chats: Callable, tiny_base: Path, tmp_path: Path
+) -> None:
+    renderer, store = Renderer(tiny_base), tmp_path / "store"
+    data = DataBlock.model_validate({"source": str(chats([ROWS[0], ROWS[0]])), "duplicates": duplicates})
+    prepared = prepare(data, renderer, 256, Store(store), Rows(str(store)), [], lambda *_, **__: None)
+    assert row_findings(prepared, renderer)[0].what.startswith(told)
 
 
 @pytest.mark.slow

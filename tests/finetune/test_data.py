@@ -72,6 +72,14 @@ def test_csv_knows_its_lines_and_carries_chats_as_json(tmp_path: Path) -> None:
     assert rows_of(path)[0].messages == CHAT["messages"]
 
 
+def test_a_csv_cell_may_be_a_document_and_a_column_stands_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,,\n" + "y" * 200_000 + ",1,2\n", "utf-8")
+    assert len(rows_of(path)[0].parts[0].text) == 200_000
+    path.write_text("text,text\na,b\n", "utf-8")
+    refused(path, "line 1", "'text' stands twice")
+
+
 def test_the_source_is_named_without_its_folder(tmp_path: Path) -> None:
     assert read_source(DataBlock(source=str(write(tmp_path / "a.jsonl", CHAT)))).name == "a.jsonl"
 
@@ -83,6 +91,8 @@ def test_a_missing_an_empty_and_an_unknown_file(tmp_path: Path) -> None:
         refused(tmp_path / name, "no rows")
     (tmp_path / "header.csv").write_text("text\n", "utf-8")
     refused(tmp_path / "header.csv", "no rows")
+    (tmp_path / "mark.csv").write_text("", "utf-8-sig")
+    refused(tmp_path / "mark.csv", "no rows")
     (tmp_path / "a.txt").write_text("x", "utf-8")
     refused(tmp_path / "a.txt", "'.txt'", ".jsonl")
 
@@ -100,6 +110,10 @@ def test_a_cut_off_file_is_named_by_its_last_line(tmp_path: Path) -> None:
     refused(path, "line 2", "cut off")
     path.write_text(json.dumps(CHAT)[:30] + "\n" + json.dumps(CHAT) + "\n", "utf-8")
     refused(path, "line 1", "not valid JSON")
+    path.write_text('{"text": "a\tb"}', "utf-8")  # the last line of the file, and whole
+    with pytest.raises(DataError, match="Invalid control character") as error:
+        rows_of(path)
+    assert "cut off" not in str(error.value)
     (tmp_path / "a.json").write_text(json.dumps([CHAT, CHAT])[:60], "utf-8")
     refused(tmp_path / "a.json", "line 1", "cut off")
     (tmp_path / "a.csv").write_text('text\nfine\n"never closed\n', "utf-8")
@@ -163,10 +177,21 @@ def test_nulls_in_a_parquet_message_are_no_keys(tmp_path: Path) -> None:
     assert rows_of(tmp_path / "a.parquet")[0].messages[1] == {"role": "assistant", "content": "b"}
 
 
+def test_a_parquet_value_that_python_can_not_hold_is_an_error(tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    late = pyarrow.array([9 * 10**18], pyarrow.timestamp("us"))
+    pyarrow.parquet.write_table(pyarrow.table({"text": ["a"], "at": late}), tmp_path / "a.parquet")
+    refused(tmp_path / "a.parquet", "a value that can't be read")
+
+
 def test_a_file_has_no_revision_and_an_unreachable_hub_is_an_error(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", CHAT)
     with pytest.raises(DataError, match="no revisions"):
         read_rows(DataBlock(source=str(path), revision="main"))
+    with pytest.raises(DataError, match=r"no splits; remove finetune.data.split \(test\)"):
+        read_rows(DataBlock(source=str(path), split="test"))
     with pytest.raises(DataError, match="hub://nobody/nothing"):
         read_rows(DataBlock(source="hub://nobody/nothing"))
 

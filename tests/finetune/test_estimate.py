@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from finetune import forecast
 from finetune.cluster import Resources
 from finetune.estimate import (
     Estimate,
@@ -100,6 +101,18 @@ def test_a_time_measured_on_a_busy_machine_says_so(load: float, status: str, mon
     assert told["time"].status == status
     assert "1.0 minutes" in told["time"].what
     assert (told["steps"].status, told["disk"].status) == ("ok", "ok")
+
+
+@pytest.mark.parametrize(("there", "status"), [(1 << 30, "warn"), (1 << 35, "ok"), (None, "warn")])
+def test_a_gpu_is_held_against_its_own_memory(there: int | None, status: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forecast, "gpu_memory", lambda: there)
+    memory = memory_of(SHAPE, 2, Load(tokens=1, scored=1, element=2))
+    found = Estimate(trainable=1, steps=1, tokens=1, supervised_tokens=1, memory=memory, disk=1, seconds=None)
+    parallel = ParallelBlock(workers=20)
+    block = FinetuneBlock(base=BaseBlock(model="tiny"), data=DataBlock(source="x"), parallel=parallel)
+    told = {finding.name: finding for finding in forecast_findings(found, block, Path("/"), gpu=True)}
+    assert told["memory"].status == status
+    assert "a GPU" in told["memory"].what
 
 
 def test_a_disk_that_is_too_small_is_found() -> None:

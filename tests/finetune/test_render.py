@@ -1,5 +1,7 @@
 """Only what the assistant says, with the end of its turn, is learnt; templates that lose something are refused."""
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,8 +65,6 @@ _RENDERERS: list[Renderer] = []
 
 def _marked(tmp_path_factory: pytest.TempPathFactory) -> Renderer:
     if not _RENDERERS:
-        import shutil
-
         base = tmp_path_factory.mktemp("marked") / "base"
         shutil.copytree(_TINY[0], base)
         (base / "chat_template.jinja").write_text(MARKED, "utf-8")
@@ -94,6 +94,42 @@ def test_a_completion_continues_its_prompt_and_ends(renderer: Renderer) -> None:
     assert renderer.tokenizer.decode(renderer.encode(one, 99).input_ids) == "2+2=4<|im_end|>"
 
 
+@pytest.mark.parametrize(
+    "one",
+    [
+        row(Part("prompt", "def f():\n"), Part("completion", "  return"), form="completion"),
+        row(Part("user", "Code?"), Part("assistant", "  a"), Part("user", "More?"), Part("assistant", "  return")),
+    ],
+)
+def test_no_token_is_half_of_the_prompt_and_half_of_what_is_learnt(one: Row, tiny_base: Path, tmp_path: Path) -> None:
+    merging = Renderer(with_merge(tiny_base, tmp_path / "base", "Ċ", "Ġ"))
+    encoded = merging.encode(one, 99)
+    text, spans = merging.spans(one)
+    prompt = merging.tokenizer(text[: spans[0][0]], add_special_tokens=False)["input_ids"]
+    assert encoded.input_ids[: len(prompt)] == prompt
+    assert encoded.labels_mask.index(True) == len(prompt)
+    assert learnt(merging, one)[-1] == "  return<|im_end|>"
+
+
+def with_merge(base: Path, folder: Path, one: str, other: str) -> Path:
+    """A copy of a base whose tokenizer makes one token of two."""
+    shutil.copytree(base, folder)
+    told = json.loads((folder / "tokenizer.json").read_text("utf-8"))
+    told["model"]["vocab"][one + other] = len(told["model"]["vocab"])
+    told["model"]["merges"] = [[one, other]]
+    (folder / "tokenizer.json").write_text(json.dumps(told), "utf-8")
+    return folder
+
+
+def test_a_tokenizer_that_begins_every_text_with_a_space_puts_none_behind_the_prompt(tiny_base: Path) -> None:
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    spacing = Renderer(tiny_base)
+    spacing.tokenizer.backend_tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=True)
+    one = row(Part("prompt", "2+2="), Part("completion", "4"), form="completion")
+    assert spacing.tokenizer.decode(spacing.encode(one, 99).input_ids) == " 2+2=4<|im_end|>"
+
+
 def test_a_text_is_learnt_whole_and_ends_once(renderer: Renderer) -> None:
     one = row(Part("text", "Hello"), form="text")
     encoded = renderer.encode(one, 99)
@@ -114,6 +150,16 @@ def test_a_tokenizer_that_adds_bos_adds_one(tiny_base: Path) -> None:
     assert text.input_ids.count(0) == 1
     assert text.labels_mask[0] is False
     assert adding.encode(row(*TALK), 999).input_ids.count(0) == 0  # the template says it all
+
+
+def test_white_space_is_learnt_where_a_tokenizer_counts_it_out_of_its_tokens(tiny_base: Path) -> None:
+    from tokenizers.processors import ByteLevel
+
+    trimming = Renderer(tiny_base)
+    trimming.tokenizer.backend_tokenizer.post_processor = ByteLevel(trim_offsets=True)
+    one = row(Part("prompt", "Code? "), Part("completion", "if a:\n\n    b\n"), form="completion")
+    assert learnt(trimming, one) == ["if a:\n\n    b\n<|im_end|>"]
+    assert learnt(trimming, row(*TALK)) == ["A city. 😀<|im_end|>", "Also one.<|im_end|>"]
 
 
 def test_truncation_keeps_the_start_and_says_so(renderer: Renderer) -> None:

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from finetune.card import render_card
 from finetune.seal import CONFIG, WEIGHTS, seal
+from tunegate_core.canonical import digest
 from tunegate_core.config import BaseBlock, DataBlock, FinetuneBlock
 from tunegate_core.errors import BadInput, TrainingFault
 from tunegate_core.records import AdapterRecord, BaseModelRecord, RowCounts
@@ -70,6 +72,28 @@ def test_only_plain_files_without_the_machine(raw: Path, tiny_base: Path, tmp_pa
     card = store.tree_file(record.tree, "README.md").decode()
     assert str(tiny_base) not in card + json.dumps(settings)
     assert (record.rank, record.target_modules) == (4, ("down_proj", "q_proj"))
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        ({}, "8 rows were read and 5 kept (0 of them truncated). Dropped: 2 equal to an earlier row, "),
+        (
+            {"duplicates": "keep", "near_duplicates": "drop"},
+            "kept (0 of them truncated). Dropped: 1 with an evaluation ",
+        ),
+    ],
+)
+def test_the_card_says_what_was_dropped_and_not_what_was_only_counted(data: dict[str, str], told: str) -> None:
+    counted = {"duplicate": 2, "near_duplicate": 1, "overlapping_items": 1}
+    counts = RowCounts(**{**COUNTS.model_dump(), "read": 8, "kept": 5, "empty": 0, **counted})
+    block = BLOCK.model_copy(update={"data": DataBlock.model_validate({"source": "d.jsonl", **data})})
+    card = render_card(BASE, block, counts)
+    assert told in card
+    assert ("1 nearly equal" in card) == ("near_duplicates" in data)
+    assert "chat_template.jinja" in card
+    without = BASE.model_copy(update={"template": digest(b"")})
+    assert "chat_template.jinja" not in render_card(without, block, counts)
 
 
 def test_the_same_adapter_has_the_same_digest(raw: Path, tiny_base: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import pytest
 from finetune.cluster import Resources, place
 from finetune.data import read_rows
 from finetune.render import Encoded, Renderer
-from finetune.train import Trained, resolve_strategy, train
+from finetune.train import Trained, open_run, resolve_strategy, train
 from tunegate_core.config import BaseBlock, DataBlock, FinetuneBlock, LoraBlock, ParallelBlock, TrainBlock
 from tunegate_core.errors import ResourcesUnavailable, TrainingFault
 from tunegate_core.records import BaseModelRecord
@@ -110,6 +110,14 @@ def tensors(trained: Trained) -> dict[str, Any]:
     return dict(load_file(trained.adapter_folder / "adapter_model.safetensors"))
 
 
+@pytest.mark.parametrize(("left", "ended"), [('{"steps": 6}', True), ("", False), ('{"ste', False)])
+def test_a_run_that_died_while_it_wrote_its_end_has_not_ended(left: str, ended: bool, tmp_path: Path) -> None:
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "job.json").write_text("guard")
+    (tmp_path / "done.json").write_text(left)
+    assert (open_run(tmp_path, "guard") == {"steps": 6}) is ended
+
+
 @pytest.mark.slow
 def test_the_same_run_gives_the_same_bytes_and_says_how_far_it_is(
     alone: Trained, tiny_base: Path, examples: list[Encoded], tmp_path: Path
@@ -121,6 +129,7 @@ def test_the_same_run_gives_the_same_bytes_and_says_how_far_it_is(
     assert weights(alone) == weights(again)
     assert alone.record == again.record
     assert alone.record.final_loss < alone.record.first_loss
+    assert alone.record.supervised_tokens == 2 * sum(row.supervised for row in examples)  # two passes of three steps
     assert seen[-1] == 1.0
 
 

@@ -14,6 +14,7 @@ from tunegate.keeping import collect
 from tunegate.planning import plan, read_inputs, recall_tasks
 from tunegate.proving import verify
 from tunegate_core.config import load_config
+from tunegate_core.errors import BadInput
 
 ROWS = [{"ctx": f"Count on from {n}", "endings": [f"to {n + 1}", f"to {n + 9}"], "label": n % 2} for n in range(4)]
 SHARED: dict[str, Any] = {
@@ -67,6 +68,19 @@ def test_tasks_are_recalled_from_the_store_alone(told_home: Path, project: Path)
     assert freeze(recall_tasks(house, planned)) == inputs.items
     assert str(project) not in house.store.get(planned.config).decode()
     assert verify(house, None)["ok"]
+
+
+def test_what_could_not_be_served_is_neither_trained_nor_an_attempt(
+    told_home: Path, project: Path, tiny_base: Path
+) -> None:
+    (project / "rows.jsonl").write_text('{"text": "a"}\n')
+    finetune = f"{{base: {{model: {tiny_base}}}, data: {{source: rows.jsonl}}, lora: {{targets: [nope]}}}}"
+    (project / "config.yaml").write_text(CONFIG.replace("{adapter: bot@1}", finetune))
+    house = House(told_home, f"sqlite:///{told_home / 'ledger.sqlite'}")
+    inputs = read_inputs(house, load_config(project / "config.yaml"))
+    with pytest.raises(BadInput, match="'nope' is not a linear layer"):
+        plan(house, inputs)
+    assert not house.existing_ledger.events("planned", "again@1")
 
 
 def test_a_changed_item_file_is_found_by_verification(told_home: Path, project: Path) -> None:

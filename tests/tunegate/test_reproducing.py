@@ -5,14 +5,17 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
+from finetune.data import read_rows
 from tunegate.exporting import export_release, named
 from tunegate.house import House
 from tunegate.proving import check_bundle
-from tunegate.reproducing import _training, reproduce, within
+from tunegate.reproducing import _block, _training, reproduce, within
 from tunegate_core.canonical import digest
+from tunegate_core.config import BaseBlock, DataBlock, FinetuneBlock
 from tunegate_core.errors import BadInput, NotFound
 from tunegate_core.records import TrainingRecord
 
@@ -56,6 +59,16 @@ def test_what_went_in_is_read_again(house: House) -> None:
     full = reproduce(house, "bot@1")
     assert findings(full)["training"] == "not tried"
     assert not full["reproduced"]
+
+
+def test_rows_of_any_split_are_read_again_from_a_file(house: House, tmp_path: Path) -> None:
+    block = FinetuneBlock(
+        base=BaseBlock(model="m"), data=DataBlock(source="hub://org/rows", revision="v1", split="test")
+    )
+    planned = MagicMock()
+    planned.config = house.store.put_json({"finetune": block.model_dump(mode="json")})
+    planned.data.rows = house.rows.put(['{"text":"a"}'])
+    assert [row.parts[0].text for row in read_rows(_block(house, planned, tmp_path).data)] == ["a"]
 
 
 def test_what_is_missing_or_changed_is_said(house: House) -> None:

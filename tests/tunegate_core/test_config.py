@@ -70,9 +70,12 @@ def test_a_good_config_is_read_and_its_paths_are_absolute(load: Load, tmp_path: 
 
 def test_paths_of_a_config_elsewhere_are_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "inner").mkdir()
-    (tmp_path / "inner" / "c.yaml").write_text(GOOD)
+    (tmp_path / "inner" / "c.yaml").write_text(GOOD.replace("data/train.jsonl", "train.parquet"))
     monkeypatch.chdir(tmp_path)
-    assert load_config(Path("inner/c.yaml")).governance.policy == str(tmp_path / "inner" / "policy.yaml")
+    config = load_config(Path("inner/c.yaml"))
+    assert config.governance.policy == str(tmp_path / "inner" / "policy.yaml")
+    assert isinstance(config.finetune, FinetuneBlock)
+    assert config.finetune.data.source == str(tmp_path / "inner" / "train.parquet")  # also while there is no such file
 
 
 @pytest.mark.parametrize(
@@ -143,13 +146,25 @@ VALUES: list[tuple[str, str, str]] = [
     ("lora", "alpha: -.inf", "finetune.lora.alpha: Input should be a finite number; found -inf"),
     ("lora", "alpha: [1]", "finetune.lora.alpha: Input should be a valid number"),
     ("lora", "rslora: maybe", "finetune.lora.rslora: Input should be a valid boolean"),
+    ("lora", "targets: []", "finetune.lora.targets: Tuple should have at least 1 item"),
     ("lora", "targets: 5", "finetune.lora.targets: expected a list; found 5"),
     ("train", "learning_rate: 2", "finetune.train.learning_rate: Input should be less than 1; found 2"),
     ("train", "packing: sometimes", "finetune.train.packing: Input should be 'auto', 'on' or 'off'; found 'sometimes'"),
     ("train", "packing: true", "finetune.train.packing: true and false do not fit here; found True"),
     ("train", "rows_per_device: many", "finetune.train.rows_per_device: Input should be 'auto'; found 'many'"),
+    (
+        "train",
+        "rows_per_device: 0",
+        "finetune.train.rows_per_device: Input should be greater than or equal to 1; found 0",
+    ),
+    ("train", "seed: 4294967296", "finetune.train.seed: Input should be less than 4294967296; found 4294967296"),
     ("train", "seed: -1", "finetune.train.seed: Input should be greater than or equal to 0; found -1"),
     ("parallel", "workers: 0", "finetune.parallel.workers: Input should be greater than or equal to 1; found 0"),
+    (
+        "parallel",
+        "cpus_per_worker: -1",
+        "finetune.parallel.cpus_per_worker: Input should be greater than or equal to 1",
+    ),
     ("parallel", "device: tpu", "finetune.parallel.device: Input should be 'auto', 'cpu' or 'gpu'; found 'tpu'"),
 ]
 
@@ -168,6 +183,10 @@ SHAPES = [
     (
         GOOD.replace("\n    source: data/train.jsonl", " [1]"),
         "c.yaml, line 5: finetune.data: expected a mapping of keys",
+    ),
+    (
+        GOOD.replace("eval:\n", "  train: {steps: 5, epochs: 2}\neval:\n"),
+        "c.yaml, line 7: finetune.train: give steps or epochs; found steps 5 and epochs 2",
     ),
     (GOOD.replace("policy.yaml", "null"), "c.yaml, line 12: governance.policy: expected text"),
     ("name: a\nfinetune: 7\n", "c.yaml, line 2: finetune: expected a mapping of keys; found 7"),

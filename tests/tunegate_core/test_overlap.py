@@ -1,5 +1,6 @@
 """Items are found in texts by thirteen words, whole, or as the text; nearly the same ones by their shingles."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +17,23 @@ def test_an_item_is_found_by_thirteen_words_whole_or_as_the_text() -> None:
     assert not index.is_in("what does the perch cost")
     assert index.held_by("perch price") == {2}
     assert not index.is_in("what is the perch price")
+
+
+@pytest.mark.parametrize(
+    ("item", "text"),
+    [
+        ("法国的首都是哪座城市，它位于哪条河上？", "请回答：法国的首都是哪座城市，它位于哪条河上？谢谢"),
+        ("フランスの首都はどこですか", "問題・フランスの首都はどこですか。"),
+    ],
+)
+def test_an_item_is_found_where_no_space_stands_between_words(item: str, text: str) -> None:
+    index = ItemIndex([item])
+    assert index.is_in(text)
+    assert not index.is_in(text[: len(text) // 2])
+
+
+def test_what_stands_between_words_is_none() -> None:
+    assert words("iPhone手机、「ラ・メン」 a+b") == ("iphone", "手", "机", "ラ", "メ", "ン", "a", "b")
 
 
 def test_no_items_overlap_with_nothing() -> None:

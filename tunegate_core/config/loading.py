@@ -156,7 +156,8 @@ def _telling(error: ValidationError) -> list[Any]:
 
 def _is_branch(part: str | int) -> bool:
     """Whether a step of pydantic's location names a branch of a union (a type), not a key of the file."""
-    return isinstance(part, str) and (part[:1].isupper() or "[" in part or part in ("str", "int", "float"))
+    names = ("str", "int", "float", "constrained-int")
+    return isinstance(part, str) and (part[:1].isupper() or "[" in part or part in names)
 
 
 def _keys(raw: Any, loc: Path_) -> set[str | int]:
@@ -198,7 +199,7 @@ def _resolve_paths(config: Config, folder: Path) -> Config:
         for parent in parents:
             block = block.get(parent) or {}
         if block.get(key) is not None:
-            block[key] = _resolve(block[key], folder, optional=key in ("model", "source"))
+            block[key] = _resolve(block[key], folder, optional=key == "model")
     for task in raw["eval"]["tasks"]:
         for key in TASK_PATH_FIELDS:
             if task[key] is not None:
@@ -212,5 +213,5 @@ def _resolve(text: str, folder: Path, optional: bool) -> str:
     if "://" in text:
         return text
     path = folder / Path(text).expanduser()
-    looks_local = text.startswith((".", "/", "~")) or path.exists() or path.suffix in (".jsonl", ".json", ".csv")
+    looks_local = text.startswith((".", "/", "~")) or path.exists()
     return str(path.resolve()) if looks_local or not optional else text

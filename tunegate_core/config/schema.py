@@ -90,7 +90,7 @@ class LoraBlock(Block):
     rank: int = Field(default=16, ge=1, le=512, description="Rank of each update.")
     alpha: float = Field(default=32.0, gt=0, description="Scale; with rslora the update is scaled by alpha/sqrt(rank).")
     rslora: bool = Field(default=True, description="Rank-stabilised scaling (Kalajdzievski 2023).")
-    targets: Literal["all-linear"] | tuple[str, ...] = Field(
+    targets: Literal["all-linear"] | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
         default="all-linear", description="Module names, or every linear layer but the head."
     )
     dropout: float = Field(default=0.0, ge=0, lt=1, description="Dropout on the adapter's input.")
@@ -102,7 +102,7 @@ class TrainBlock(Block):
     epochs: float | None = Field(default=None, gt=0, description="Passes over the data; 3 when steps is not given.")
     steps: int | None = Field(default=None, ge=1, description="Optimizer steps, instead of epochs.")
     rows_per_step: int = Field(default=16, ge=1, description="Rows per optimizer step, over all workers.")
-    rows_per_device: int | Literal["auto"] = Field(
+    rows_per_device: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
         default="auto", description="Rows that are in memory at once on one worker."
     )
     learning_rate: float = Field(default=2e-4, gt=0, lt=1, description="Peak rate; LoRA wants about 10x full tuning's.")
@@ -117,8 +117,15 @@ class TrainBlock(Block):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto", description="auto: bfloat16 where the device does it natively."
     )
-    seed: int = Field(default=17, ge=0, description="Seeds initialisation, order and dropout.")
+    seed: int = Field(default=17, ge=0, lt=2**32, description="Seeds initialisation, order and dropout.")
     checkpoint_steps: int = Field(default=25, ge=1, description="Steps between checkpoints; a killed run continues.")
+
+    @model_validator(mode="after")
+    def one_length(self) -> Self:
+        """A training ends after steps or after epochs."""
+        if self.steps is not None and self.epochs is not None:
+            raise ValueError(f"give steps or epochs; found steps {self.steps} and epochs {self.epochs:g}")
+        return self
 
 
 class ParallelBlock(Block):
@@ -126,7 +133,9 @@ class ParallelBlock(Block):
 
     workers: int = Field(default=1, ge=1, le=1024, description="Training workers.")
     device: Literal["auto", "cpu", "gpu"] = Field(default="auto", description="auto: gpu where the cluster has some.")
-    cpus_per_worker: int | Literal["auto"] = Field(default="auto", description="auto: the machine's CPUs shared out.")
+    cpus_per_worker: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        default="auto", description="auto: the machine's CPUs shared out."
+    )
     gpus_per_worker: int = Field(default=1, ge=1, description="GPUs of each worker when the device is gpu.")
     strategy: Literal["auto", "ddp", "fsdp"] = Field(
         default="auto", description="fsdp (FSDP2) splits the base over workers; auto: where it does not fit one device."
