@@ -86,7 +86,7 @@ def plan(house: House, inputs: Inputs) -> Planned:
     found = house.ledger.by_key(key)
     if found is not None:
         return Planned.model_validate(found.body)
-    _refuse_unservable(house, inputs)
+    _refuse_in_vain(house, inputs)
     config_blob = house.store.put_json(portable(house, inputs))
     policy_blob = house.store.put(inputs.policy.canonical())
     starter = house.person_key(house.person).key_id
@@ -119,13 +119,16 @@ def plan(house: House, inputs: Inputs) -> Planned:
     return planned
 
 
-def _refuse_unservable(house: House, inputs: Inputs) -> None:
-    """What could not be served, or has targets that the base does not have, is neither trained nor an attempt."""
+def _refuse_in_vain(house: House, inputs: Inputs) -> None:
+    """What could not be served, has targets that the base does not have, or workers that nobody has room for, is no
+    attempt, and is not trained."""
+    from finetune.cluster import available, place
     from finetune.limits import refuse_unservable
 
     block = inputs.config.finetune
     if isinstance(block, FinetuneBlock):
         refuse_unservable(block.lora, json.loads(house.store.tree_file(inputs.base.tree, "config.json")))
+        place(block.parallel, available(house.address))
 
 
 def portable(house: House, inputs: Inputs) -> dict[str, Any]:

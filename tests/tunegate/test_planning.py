@@ -14,7 +14,7 @@ from tunegate.keeping import collect
 from tunegate.planning import plan, read_inputs, recall_tasks
 from tunegate.proving import verify
 from tunegate_core.config import load_config
-from tunegate_core.errors import BadInput
+from tunegate_core.errors import BadInput, ResourcesUnavailable, TunegateError
 
 ROWS = [{"ctx": f"Count on from {n}", "endings": [f"to {n + 1}", f"to {n + 9}"], "label": n % 2} for n in range(4)]
 SHARED: dict[str, Any] = {
@@ -70,15 +70,22 @@ def test_tasks_are_recalled_from_the_store_alone(told_home: Path, project: Path)
     assert verify(house, None)["ok"]
 
 
-def test_what_could_not_be_served_is_neither_trained_nor_an_attempt(
-    told_home: Path, project: Path, tiny_base: Path
+@pytest.mark.parametrize(
+    ("asked", "error", "match"),
+    [
+        ("lora: {targets: [nope]}", BadInput, "'nope' is not a linear layer"),
+        ("parallel: {workers: 999}", ResourcesUnavailable, "asks for 999 workers"),
+    ],
+)
+def test_what_could_not_be_done_or_served_is_no_attempt(
+    told_home: Path, project: Path, tiny_base: Path, asked: str, error: type[TunegateError], match: str
 ) -> None:
     (project / "rows.jsonl").write_text('{"text": "a"}\n')
-    finetune = f"{{base: {{model: {tiny_base}}}, data: {{source: rows.jsonl}}, lora: {{targets: [nope]}}}}"
+    finetune = f"{{base: {{model: {tiny_base}}}, data: {{source: rows.jsonl}}, {asked}}}"
     (project / "config.yaml").write_text(CONFIG.replace("{adapter: bot@1}", finetune))
     house = House(told_home, f"sqlite:///{told_home / 'ledger.sqlite'}")
     inputs = read_inputs(house, load_config(project / "config.yaml"))
-    with pytest.raises(BadInput, match="'nope' is not a linear layer"):
+    with pytest.raises(error, match=match):
         plan(house, inputs)
     assert not house.existing_ledger.events("planned", "again@1")
 
