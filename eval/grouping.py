@@ -40,7 +40,7 @@ def verify_names(groups: Iterable[Sequence[str]], what: str) -> None:
     named: dict[str, Sequence[str]] = {}
     for values in groups:
         other = named.setdefault(JOINED.join(values), values)
-        if list(other) != list(values):
+        if other != values:
             raise DataError(
                 f"{what}: the groups {list(other)} and {list(values)} would both be called "
                 f"'{JOINED.join(values)}'; write '{JOINED.strip()}' otherwise in one of the values"

@@ -33,7 +33,6 @@ def accept(
         request_id=request_id,
         started=started,
     )
-    call.reading.each = request.body.get("n", 1)
     call.is_judged = desk.judging is not None and desk.judging.wants(view, call)
     call.reading.keeps_text = desk.settings.keeps_text or call.is_judged
     return call

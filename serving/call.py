@@ -50,6 +50,10 @@ class Call:
     ended: float = 0.0
     used: Used = Used()
 
+    def __post_init__(self) -> None:
+        """The reading knows how many answers to each prompt it will see."""
+        self.reading.each = self.request.body.get("n", 1)
+
     @property
     def response_id(self) -> str:
         """The id that the answer carries, and that feedback names."""

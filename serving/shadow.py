@@ -55,7 +55,6 @@ class Shadows:
             request_id=secrets.token_hex(16),
             started=time.perf_counter(),
         )
-        follower.reading.each = call.reading.each
         follower.reading.keeps_text = self._desk.settings.keeps_text
         task = asyncio.create_task(self._run(follower))
         self._running.add(task)
