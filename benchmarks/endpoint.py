@@ -49,6 +49,8 @@ def measure(folder: Path, parts: set[str], small: bool) -> dict[str, Any]:
 def loads(targets: Mapping[str, Target], small: bool) -> dict[str, dict[str, dict[str, float]]]:
     """Figures by server and load, streamed and not. Raises RuntimeError when a request was not answered."""
     found: dict[str, dict[str, Seen]] = {name: {} for name in targets}
+    for target in targets.values():
+        run(target, 1, 1, stream=True)  # the first answer of an engine takes longer than any other
     for stream in (True, False):
         for callers, requests in REQUESTS.items():
             for _ in range(1 if small else ROUNDS):

@@ -28,7 +28,7 @@ GRANTS: Mapping[str, frozenset[Permission]] = {
 Action = Literal[
     "view", "export", "annotate", "train", "approve", "refuse", "recall", "approve-policy", "revoke", "promote",
     "rollback", "kill", "unkill", "publish", "serve", "keep", "checkpoint", "users", "keys", "propose-policy", "erase",
-    "witnesses",
+    "witnesses", "declare",
 ]  # fmt: skip
 
 NEEDS: Mapping[str, Permission] = {
@@ -36,6 +36,7 @@ NEEDS: Mapping[str, Permission] = {
     "export": "read",  # a bundle, a signed adapter, a release's folder
     "annotate": "feedback",
     "train": "train",  # release, train, evaluate
+    "declare": "train",  # what no record answers about a candidate
     "approve": "approve",
     "refuse": "approve",
     "recall": "approve",

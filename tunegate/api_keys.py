@@ -47,6 +47,7 @@ def create(
 ) -> dict[str, Any]:
     """A new key, in the clear under `key`: the only time. `limits` are NAME=VALUE; `models` are routes, none for all.
 
+    Under `no_route_yet` stand those of `models` that no release has made: a key may come first, or a name be mistyped.
     Raises BadInput for an unknown scope or limit.
     """
     if not PRINTABLE.fullmatch(name) or not name.strip():
@@ -57,7 +58,9 @@ def create(
     grant, secret = new_grant(scopes, models, expires, parse_limits(limits))
     with house.ledger.write() as tx:
         _record(house, tx, KEY_CREATED, grant.key_id, Created(grant=grant, name=house.rows.put([name])))
-    return {"key": secret, **_finished(house, grant.key_id)}
+    shown = _finished(house, grant.key_id)
+    known = {route.alias for route in publish(house).routes}
+    return {"key": secret, **shown, "no_route_yet": [model for model in models if model not in known]}
 
 
 def rotate(house: House, key_id: str) -> dict[str, Any]:

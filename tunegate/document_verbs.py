@@ -59,6 +59,25 @@ def document(
 
 
 @verbs.command()
+def declare(
+    version: Version,
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="Documents, their fields, texts (YAML).")] = None,
+    template: Annotated[bool, typer.Option("--template", help="Print a file to fill in instead.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say what no record answers, such as purpose and licence: documents show it as declared, and by whom."""
+    from tunegate import declaring
+
+    house = House.from_environment()
+    if template == (file is not None):
+        raise BadInput("give FILE to declare what is in it, or --template to print a file to fill in")
+    if file is None:
+        typer.echo(declaring.template(house, version), nl=False)
+    else:
+        views.show(declaring.declare(house, version, file), views.declared, as_json)
+
+
+@verbs.command()
 def report(
     version: Version,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="The file to write; printed when not given.")] = None,

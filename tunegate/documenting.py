@@ -10,7 +10,7 @@ from governance.document.model import Document, Head
 from governance.erasure import ERASURE_EVENTS
 from governance.ledger import Event
 from governance.policy import Policy
-from tunegate import explained
+from tunegate import declared, explained
 from tunegate.house import House
 from tunegate.recording import Standing, standing, verdict_of
 from tunegate_core.errors import BadInput
@@ -70,10 +70,10 @@ def held(house: House, now: Standing, head: Head, other: str | None = None) -> H
     planned, store = now.planned, house.store
     verdict = verdict_of(house, now)
     blobs = now.body("examined")["evidence"] if now.has("examined") else ()
-    told = explained.recorded(house, now.subject)
+    told, answers = explained.recorded(house, now.subject), declared.recorded(house, now.subject)
     return Held(
         events=now.events,
-        around=around(house, now, [one.event for one in told]),
+        around=around(house, now, [*(one.event for one in told), *(one.event for one in answers.values())]),
         head=head,
         config=json.loads(store.get(planned.config)),
         policy=Policy.parse(store.get(planned.policy)),
@@ -81,6 +81,7 @@ def held(house: House, now: Standing, head: Head, other: str | None = None) -> H
         evidence=[Evidence.parse(store.get(blob)) for blob in blobs],
         verdict=verdict,
         explained=told,
+        declared=answers,
         manifest=Tree.parse(store.get(now.adapter.tree)) if now.has("sealed") else None,
         other=held(house, standing(house, other), head) if other else None,
     )
@@ -88,7 +89,7 @@ def held(house: House, now: Standing, head: Head, other: str | None = None) -> H
 
 def around(house: House, now: Standing, told: Iterable[Event]) -> list[Event]:
     """Events of its route since it was planned, of the keys that decided, of erasures that reach its data, and those
-    that `told` of its answers."""
+    that `told` of it or of its answers."""
     ledger = house.existing_ledger
     deciding = {event.actor for event in now.events} | {
         event.body["approver"] for event in now.events if event.kind == "approval"

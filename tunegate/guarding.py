@@ -19,6 +19,7 @@ VERBS: Mapping[str, Action | None] = {
     "release": "train", "train": "train", "evaluate": "train",
     "approve": "approve", "refuse": "refuse", "recall": "recall", "revoke": "revoke",
     "list": "view", "show": "view", "compare": "view", "report": "view", "document": "view", "routes": "view",
+    "declare": "declare",
     "trace": "view", "reproduce": "train", "erase": "erase",
     "ledger verify": "view", "ledger checkpoint": "view", "ledger prove": "export", "export": "export",
     "promote": "promote", "rollback": "rollback", "kill": "kill", "unkill": "unkill", "publish": "publish",

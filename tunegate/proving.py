@@ -17,6 +17,7 @@ from governance.people import PEOPLE_EVENTS, USER_ADDED
 from governance.policies import POLICY_EVENTS
 from governance.registry import KINDS
 from governance.routing import FOLLOWING
+from tunegate.declared import DECLARED
 from tunegate.entitling import Entitled, disagreement
 from tunegate.explained import EXPLAINED
 from tunegate.feedback import RECORDED
@@ -35,6 +36,7 @@ FOLLOWED = (*KINDS, *PEOPLE_EVENTS, *POLICY_EVENTS, *ERASURE_EVENTS)  # what lat
 DECISIONS = (
     RECORDED,
     EXPLAINED,
+    DECLARED,
     "approval",
     "revoked",
     ERASED,
@@ -251,7 +253,7 @@ def _decided_by(house: House, event: Event) -> Checks:
     body = event.body
     if event.kind in DECISIONS:
         named = body.get("name") if event.kind in NAMING else None
-        rows = body.get("rows") if event.kind in (RECORDED, EXPLAINED) else None
+        rows = body.get("rows") if event.kind in (RECORDED, EXPLAINED, DECLARED) else None
         for text in filter(None, (body.get("reason"), named, rows)):
             yield text, partial(house.rows.get, text)
         for erased in body["rows"] if event.kind == ERASED else ():

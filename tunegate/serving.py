@@ -51,7 +51,9 @@ def serve(house: House, endpoint: Endpoint, host: str, port: int) -> None:
     Raises BadInput when no route answers, ResourcesUnavailable when replicas can't be placed.
     """
     verify_endpoint(endpoint)
-    grants = _granted(publish(house))
+    snapshot = publish(house)
+    grants = _granted(snapshot)
+    _tell_unused_rates(endpoint, snapshot)
     house.progress("starting the engine", 0, 1)
     with deployed(_replica(house, endpoint, grants), _scale(endpoint), house.address) as fleet:
         house.progress("starting the engine", 1, 1)
@@ -61,7 +63,7 @@ def serve(house: House, endpoint: Endpoint, host: str, port: int) -> None:
 def gateway(house: House, endpoint: Endpoint, upstreams: Sequence[str], key: str, host: str, port: int) -> None:
     """The gateway alone, in front of engines that somebody else runs, until Ctrl-C or SIGTERM."""
     verify_endpoint(endpoint)
-    publish(house)
+    _tell_unused_rates(endpoint, publish(house))
     static = StaticUpstreams(upstreams, key, _public(house))
     _run(house, endpoint, static.exchange, host, port, is_vllm=False)
 
@@ -183,6 +185,15 @@ def _rates(endpoint: Endpoint) -> RateCard:
         name: Rate(round(rate.prompt * MILLION), round(rate.output * MILLION)) for name, rate in endpoint.rates.items()
     }
     return RateCard(default=cards.pop(DEFAULT_RATE, Rate()), by_alias=cards)
+
+
+def _tell_unused_rates(endpoint: Endpoint, snapshot: Snapshot) -> None:
+    """Say which rates count for nothing: a route may come later, but a mistyped one would leave its budget unspent."""
+    routes = sorted(route.alias for route in snapshot.routes)
+    unused = sorted(endpoint.rates.keys() - {DEFAULT_RATE, *routes})
+    if unused:
+        there = ", ".join(routes) or "none"
+        log.warning("rates for %s: no release answers there yet; routes there are: %s", ", ".join(unused), there)
 
 
 def _recorder(house: House) -> Any:

@@ -223,6 +223,9 @@ def api_key(out: Console, value: dict[str, Any]) -> None:
     """A new API key, in the clear."""
     out.print(f"API key {value['key_id']} '{escape(value['name'])}' may {', '.join(value['scopes'])}; shown only now:")
     out.print(value["key"])
+    if value.get("no_route_yet"):
+        missing = ", ".join(value["no_route_yet"])
+        out.print(escape(f"no release answers yet on {missing}; 'tunegate routes' names the routes"))
     if value.get("replaces"):
         out.print(f"{value['replaces']} ends in a day; 'tunegate keys revoke {value['replaces']}' ends it now")
 
@@ -240,6 +243,13 @@ def api_keys(out: Console, value: dict[str, Any]) -> None:
     out.print(
         table if value["keys"] else "there is no API key yet; 'tunegate keys create NAME --scope infer' makes one"
     )
+
+
+def declared(out: Console, value: dict[str, Any]) -> None:
+    """What was declared, and how much stays open."""
+    fields = ", ".join(value["declared"])
+    told = f"declared, as event {value['event']}: {fields}" if fields else "nothing new was declared"
+    out.print(escape(f"{told}; {value['open']} points of its documents stay open"))
 
 
 def user(out: Console, value: dict[str, Any]) -> None:

@@ -1,20 +1,22 @@
 """A form: what is asked, section by section, and how each field is answered from the records.
 
-An answer is a function from `Held` to facts and tables, or to nothing; what nothing answers is an open point. A
-field without a function is one that no kind of event records.
+An answer is a function from `Held` to facts and tables, or to nothing. What no record answers a person may have
+declared, and it stands there as theirs; else it is an open point. A record always comes before a declaration. A field
+without a function is one that nothing measures or decides.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from governance.document.held import Held
-from governance.document.model import Document, Entry, Fact, Note, Proof, Section, Table
+from governance.document.held import Declared, Held
+from governance.document.model import Document, Entry, Fact, Note, Proof, Section, Source, Table
 
 Said = Fact | Table
 Answer = Callable[[Held], Sequence[Said]]
 
-NOT_RECORDED = "No kind of event records this; whoever is answerable for the system must add it."
+NOT_RECORDED = "Nothing measures this; whoever is answerable for the system can declare it (tunegate declare)."
+ERASED = "(erased)"
 NO_EVENT = "No event of this release answers this."
 MAP = Note(
     text="This is a map from the form's points to records. It claims no conformity and is no legal advice.",
@@ -54,7 +56,7 @@ def together(*answers: Answer) -> Answer:
 def fill(kind: str, form: Form, held: Held) -> Document:
     """The document: every field answered or open, and the events that were cited."""
     sections = tuple(
-        Section(title=title, entries=tuple(filter(None, (_entry(ask, held) for ask in asks))))
+        Section(title=title, entries=tuple(filter(None, (_entry(kind, ask, held) for ask in asks))))
         for title, asks in form.sections
     )
     cited = {source.event for section in sections for entry in section.entries for source in entry.sources()}
@@ -72,15 +74,34 @@ def fill(kind: str, form: Form, held: Held) -> Document:
     )
 
 
-def _entry(ask: Ask, held: Held) -> Entry | None:
-    said = list(ask.answer(held)) if ask.answer else []
+def unanswered(form: Form, held: Held) -> list[Ask]:
+    """The fields that no record answers, and that somebody needs: those that a person may declare."""
+    return [ask for _, asks in form.sections for ask in asks if not (ask.is_extra or _recorded(ask, held))]
+
+
+def _recorded(ask: Ask, held: Held) -> Sequence[Said]:
+    return ask.answer(held) if ask.answer else ()
+
+
+def _entry(kind: str, ask: Ask, held: Held) -> Entry | None:
+    said = list(_recorded(ask, held))
     if not said and ask.is_extra:
         return None
+    if not said and (kind, ask.id) in held.declared:
+        said = [_declared(held.declared[kind, ask.id])]
     if not said:
         reason = ask.open or (NO_EVENT if ask.answer else NOT_RECORDED)
         return Entry(id=ask.id, asks=ask.asks, open=reason)
     facts = tuple(item for item in said if isinstance(item, Fact))
     return Entry(id=ask.id, asks=ask.asks, facts=facts, tables=tuple(item for item in said if isinstance(item, Table)))
+
+
+def _declared(told: Declared) -> Fact:
+    return Fact(
+        name=f"declared by key {told.event.actor}",
+        value=ERASED if told.text is None else told.text,
+        sources=(Source(event=told.event.seq),),
+    )
 
 
 def _extract(held: Held, cited: set[int]) -> tuple[Proof, ...]:

@@ -23,8 +23,17 @@ class Explained:
 
 
 @dataclass(frozen=True)
+class Declared:
+    """What a person declared of a field that no record answers. `text`: their words; None: erased."""
+
+    event: Event
+    text: str | None
+
+
+@dataclass(frozen=True)
 class Held:
-    """One candidate. `events`: its own, in order; `around`: those of its route and of the keys that signed.
+    """One candidate. `events`: its own, in order; `around`: those of its route and of the keys that signed. `declared`
+    is by kind of document and field.
 
     What is None was not recorded (yet). `other` is the release a change log starts from.
     """
@@ -38,6 +47,7 @@ class Held:
     evidence: Sequence[Evidence] = ()
     verdict: Verdict | None = None
     explained: Sequence[Explained] = ()
+    declared: Mapping[tuple[str, str], Declared] = field(default_factory=dict)
     manifest: Tree | None = None
     other: "Held | None" = None
     planned: Planned = field(init=False)

@@ -1,9 +1,10 @@
 """The model card: Hugging Face's format, front matter with model-index and the sections of its template.
 
 Format: https://huggingface.co/docs/hub/model-cards and its annotated card template. The front matter holds what is
-recorded; a key that no record answers is left out and stands among the open points.
+recorded, or declared in the form that the Hub reads; a key that nothing answers is left out.
 """
 
+import re
 from typing import Any
 
 from governance.document.answers import data, decisions, evidence, identity, training
@@ -11,7 +12,11 @@ from governance.document.form import Ask, Form, together
 from governance.document.held import Held
 from governance.document.model import Fact, Note
 
-HUB = "hub://"
+HUB, KIND = "hub://", "model-card"
+ANYTHING = re.compile(".*", re.DOTALL)
+REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+LICENCE = re.compile(r"[a-z0-9][a-z0-9.-]*")  # the Hub's ids, as in apache-2.0
+LANGUAGES = re.compile(r"[a-z]{2,3}(?:[ ,]+[a-z]{2,3})*")  # ISO 639 codes
 FORMAT = Note(
     text="The sections are those of the annotated model card template; the front matter is read by the Hub.",
     source="https://huggingface.co/docs/hub/model-cards",
@@ -23,12 +28,15 @@ def metadata(held: Held) -> dict[str, Any]:
     planned, base = held.planned, held.planned.base
     found: dict[str, Any] = {"library_name": "peft", "pipeline_tag": "text-generation", "tags": ["lora", "tunegate"]}
     found["model_name"] = held.subject
-    if base.source.startswith(HUB):
-        found["base_model"], found["base_model_relation"] = _repository(base.source), "adapter"
-    if base.licence:
-        found["license"] = base.licence
-    if planned.data and planned.data.source.startswith(HUB):
-        found["datasets"] = [_repository(planned.data.source)]
+    licence, languages = _declared(held, "licence-adapter"), _declared(held, "language")
+    if name := _on_hub(base.source) or _declared(held, "base-hub", REPOSITORY):
+        found["base_model"], found["base_model_relation"] = name, "adapter"
+    if licence or base.licence:
+        found["license"] = "other" if licence and not LICENCE.fullmatch(licence) else licence or base.licence
+    if LANGUAGES.fullmatch(languages):
+        found["language"] = languages.replace(",", " ").split()
+    if name := (_on_hub(planned.data.source) if planned.data else "") or _declared(held, "data-hub", REPOSITORY):
+        found["datasets"] = [name]
     if results := _results(held):
         found["metrics"] = sorted({metric["type"] for result in results for metric in result["metrics"]})
         found["model-index"] = [{"name": held.subject, "results": results}]
@@ -59,22 +67,27 @@ def _results(held: Held) -> list[dict[str, Any]]:
     ]
 
 
-def _repository(source: str) -> str:
-    return source.removeprefix(HUB).split("@")[0]
+def _on_hub(source: str) -> str:
+    """The name of a repository of the Hub; nothing for what came from elsewhere."""
+    return source.removeprefix(HUB).split("@")[0] if source.startswith(HUB) else ""
+
+
+def _declared(held: Held, field: str, form: re.Pattern[str] = ANYTHING) -> str:
+    """What a person declared of a field of this card, where it has the form that the front matter asks for."""
+    told = held.declared.get((KIND, field))
+    return told.text if told and told.text and form.fullmatch(told.text) else ""
 
 
 def hub_name(held: Held) -> list[Fact]:
     """The base model's name on the Hub, where it came from there."""
-    source = held.planned.base.source
-    return [held.fact("base_model", _repository(source), "planned")] if source.startswith(HUB) else []
+    name = _on_hub(held.planned.base.source)
+    return [held.fact("base_model", name, "planned")] if name else []
 
 
 def hub_data(held: Held) -> list[Fact]:
     """The data set's name on the Hub, where it came from there."""
-    found = held.planned.data
-    if found is None or not found.source.startswith(HUB):
-        return []
-    return [held.fact("datasets", _repository(found.source), "planned")]
+    name = _on_hub(held.planned.data.source) if held.planned.data else ""
+    return [held.fact("datasets", name, "planned")] if name else []
 
 
 PLUGIN = Form(

@@ -261,7 +261,7 @@ def test_one_worker_alone_gets_every_cpu() -> None:
 @pytest.mark.parametrize(
     ("workers", "strategy", "weights", "expected"),
     [
-        (1, "fsdp", 1 << 60, "none"),
+        (1, "auto", 1 << 60, "none"),
         (2, "auto", 1, "ddp"),
         (2, "auto", 1 << 60, "fsdp"),
         (2, "fsdp", 1, "fsdp"),

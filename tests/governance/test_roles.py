@@ -9,7 +9,7 @@ from tunegate_core.errors import BadInput
 READING = {"view", "export"}
 OPERATING = {"revoke", "promote", "rollback", "kill", "unkill", "publish", "serve", "keep", "checkpoint"}
 MATRIX = {
-    "trainer": READING | {"train", "annotate"},
+    "trainer": READING | {"train", "annotate", "declare"},
     "reviewer": READING | {"approve", "refuse", "recall", "approve-policy", "annotate"},
     "operator": READING | OPERATING,
     "auditor": READING,

@@ -158,6 +158,7 @@ def test_the_verbs(home: Path, house: House) -> None:
         "keys", "create", "desk", "--scope", "read", "--model", "bot", "--days", "9", "--limit", "budget-tokens=7"
     )
     assert "'desk' may read; shown only now:\ntg_" in shown.output
+    assert "no release answers yet on bot; 'tunegate routes' names the routes" in shown.output
     listed = run("keys", "list").output
     assert made["key"] not in listed
     assert "budget_tokens=7" in listed

@@ -119,6 +119,16 @@ def test_hosts_of_media_reach_gateway_and_engine(told: Any, tmp_path: Path) -> N
             loaded(f"engine: {{media_domains: [{wrong!r}]}}", tmp_path)
 
 
+def test_a_rate_for_a_route_that_is_not_there_is_told(
+    told: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    told.judge(told.plan(1), (60, 4, 200))
+    monkeypatch.setattr("tunegate.serving._run", lambda *_, **__: None)
+    for text in ("rates: {default: {prompt: 1}, bot: {output: 2}}", "rates: {bto: {output: 2}}"):
+        gateway(told.house, loaded(text, tmp_path), ["http://127.0.0.1:9"], "", "127.0.0.1", 1)
+    assert caplog.messages == ["rates for bto: no release answers there yet; routes there are: bot"]
+
+
 def test_a_gateway_says_what_its_upstreams_must_have(told: Any) -> None:
     from tunegate_core.snapshot import engine_name
 

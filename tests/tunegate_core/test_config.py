@@ -188,6 +188,10 @@ SHAPES = [
         GOOD.replace("eval:\n", "  train: {steps: 5, epochs: 2}\neval:\n"),
         "c.yaml, line 7: finetune.train: give steps or epochs; found steps 5 and epochs 2",
     ),
+    (
+        GOOD.replace("eval:\n", "  parallel: {strategy: fsdp}\neval:\n"),
+        "c.yaml, line 7: finetune.parallel: strategy fsdp splits the base over workers; found workers 1",
+    ),
     (GOOD.replace("policy.yaml", "null"), "c.yaml, line 12: governance.policy: expected text"),
     ("name: a\nfinetune: 7\n", "c.yaml, line 2: finetune: expected a mapping of keys; found 7"),
     ("name: a\nfinetune: {adapter: x}\n", "c.yaml, line 2: finetune.adapter: String should match pattern"),

@@ -142,6 +142,13 @@ class ParallelBlock(Block):
     )
     max_failures: int = Field(default=2, ge=0, description="How often a died worker group is started again.")
 
+    @model_validator(mode="after")
+    def shared_among_several(self) -> Self:
+        """A base is split over workers, so that there must be two."""
+        if self.strategy == "fsdp" and self.workers == 1:
+            raise ValueError("strategy fsdp splits the base over workers; found workers 1, expected 2 or more")
+        return self
+
 
 class FinetuneBlock(Block):
     """How the adapter is made."""

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from governance.document.form import ERASED
 from governance.document.held import Explained, Held
 from governance.document.model import Fact, Row, Source, Table
 
-ERASED = "(erased)"
 NOTHING = "the weights say nothing here"
 
 
