@@ -86,6 +86,7 @@ def measure(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
             few = task.model_copy(update={"name": f"{kind}-three", "limit": arguments.three})
             all_theirs = alone(harness_three, folder, base, few, arguments.precision, best)
             all_ours = alone(three_arms, folder, base, few, arguments.precision)
+            del all_ours["scores"]
             three[kind] = {"items": arguments.three, "harness": all_theirs, "tunegate": all_ours}
             print(f"{kind}, three arms each: {all_theirs['wall_s']} s, {all_ours['wall_s']} s", flush=True)
     return {

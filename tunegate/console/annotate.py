@@ -25,6 +25,11 @@ CANDIDATES_LISTED = 50
 
 def choose(visit: Visit) -> Response:
     """The sheets that wait for ratings, and how far this person is with each."""
+    return visit.page("annotate.html", rows=waiting(visit))
+
+
+def waiting(visit: Visit) -> list[dict[str, Any]]:
+    """The sheets that wait for ratings: what `asked` and `done` are of this person, and what is `missing` of all."""
     rows = []
     for subject in open_subjects(visit.desk.projection.now().registry)[:CANDIDATES_LISTED]:
         for sheet in sheets(visit.house, subject):
@@ -33,7 +38,7 @@ def choose(visit: Visit) -> Response:
             done = sum(visit.person.name in rated.get(one.item.id, {}) for one in asked)
             rows.append({"subject": subject, "sheet": sheet, "done": done, "asked": len(asked),
                          "missing": missing(sheet, rated)})  # fmt: skip
-    return visit.page("annotate.html", rows=rows)
+    return rows
 
 
 def compare(visit: Visit) -> Response:

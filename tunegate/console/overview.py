@@ -3,6 +3,7 @@
 from starlette.responses import Response
 
 from governance.registry import Entry
+from tunegate.console.annotate import waiting as waiting_sheets
 from tunegate.console.projection import Known
 from tunegate.console.runs import UNFINISHED
 from tunegate.console.visit import Page, Visit
@@ -11,7 +12,7 @@ LATEST = 8
 
 
 def overview(visit: Visit) -> Response:
-    """Routes with what answers there, candidates that wait for a decision, and what needs somebody's eyes."""
+    """Routes with what answers there, what waits for a decision or for ratings, and what needs somebody's eyes."""
     known = visit.desk.projection.now()
     entries = known.registry.entries
     newest = list(reversed(entries.values()))
@@ -24,6 +25,8 @@ def overview(visit: Visit) -> Response:
     undecided = [pair for pair in judged if pair[0].verdict == "UNDECIDED"]
     making = [entry for entry in newest if entry.state in UNFINISHED]
     ready = _ready(known)
+    sheets = waiting_sheets(visit) if visit.person.may("annotate") else []
+    unrated = [row for row in sheets if row["done"] < row["asked"]]
     routes = [state.route for state in known.registry.states.values()]
     return visit.page(
         "overview.html",
@@ -32,12 +35,14 @@ def overview(visit: Visit) -> Response:
         routes=routes[:LATEST],
         waiting=waiting[:LATEST],
         ready=ready[:LATEST],
+        unrated=unrated[:LATEST],
         undecided=undecided[:LATEST],
         making=making[:LATEST],
         wrong=_wrong(visit, known),
         counts={
             "waiting": len(waiting),
             "ready": len(ready),
+            "unrated": len(unrated),
             "undecided": len(undecided),
             "making": len(making),
             "routes": len(routes),

@@ -83,6 +83,17 @@ def test_who_comes_back_goes_on_and_others_begin(waiting: House, visitor: Callab
     assert [entry.value for entry in entries(waiting)][2:] == ["tie", "skip"]
 
 
+def test_the_first_page_says_what_waits_for_who_may_compare(waiting: House, visitor: Callable[..., Browser]) -> None:
+    told = "Answers for you to compare"
+    browser = visitor("reviewer")
+    assert told in browser.get("/").text and f'href="{HERE}"' in browser.get("/").text
+    for _ in range(12):
+        rate(browser, "tie")
+    assert told not in browser.get("/").text
+    assert told in visitor("trainer").get("/").text
+    assert told not in visitor("auditor").get("/").text
+
+
 def test_undo_is_a_record_and_shows_the_prompt_again(waiting: House, visitor: Callable[..., Browser]) -> None:
     browser = visitor("reviewer")
     rate(browser, "first")
