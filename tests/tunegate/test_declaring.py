@@ -135,6 +135,14 @@ def test_a_record_that_comes_later_counts(told_home: Path) -> None:
     assert all("very good" not in fact.value for fact in entry(house, "model-card", "results").facts)
 
 
+def test_a_file_filled_in_early_can_be_declared_again(told_home: Path, tmp_path: Path) -> None:
+    """What was still open when the file was printed, and left empty, is not declared: a record may answer it since."""
+    house, file = house_of(told_home), tmp_path / "early.yaml"
+    file.write_text(declaring.template(house, "bot@5").replace('"direct-use":', f'"direct-use": {PURPOSE}'))
+    assert '"results":\n' in file.read_text()  # bot@5 is only planned
+    assert declaring.declare(house, "bot@1", file)["declared"] == ["model-card/direct-use"]
+
+
 def test_the_card_takes_its_front_matter_from_what_was_declared(told_home: Path) -> None:
     house = house_of(told_home)
 
