@@ -1,6 +1,7 @@
 """Declarations from a file, and the file to fill in: only what no record answers can be declared."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from tunegate_core.errors import BadInput
 from tunegate_core.registry import nearest
 
 LONGEST = 4_000  # characters: an answer to one question, not a document
+# Controls, halves of a pair, what turns the direction of the text around it, and what YAML has no place for.
+UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 HEAD = """\
 # What no record answers about {version}, by kind of document. Write behind a name what you answer for; what stays
 # empty stays open, and "" takes back what was declared before. Then: tunegate declare {version} FILE
@@ -123,4 +126,6 @@ def _unfit(value: Any) -> str | None:
         return f"expected text (put it in quotes); found {value!r}"
     if len(value) > LONGEST:
         return f"{len(value):,} characters; expected at most {LONGEST:,}"
+    if odd := UNSHOWN.search(" ".join(value.split())):
+        return f"holds U+{ord(odd[0]):04X}, which is no letter or sign; take it out, or write the sign itself"
     return None

@@ -111,6 +111,14 @@ def test_lost_words_are_found_by_verify(told_home: Path) -> None:
         ({"model-card": {"contact": 7}}, r"line 2: model-card.contact: expected text \(put it in quotes\); found 7"),
         ({"annex-iv": {5: "x"}}, "line 2: annex-iv.5: put the field's name in quotes"),
         ({"model-card": {"contact": "x" * 4001}}, "4,001 characters; expected at most 4,000"),
+        ('{"model-card": {"contact": "\\ud83d\\ude00"}}', r"line 1: model-card.contact: holds U\+D83D"),
+        (
+            'model-card:\n  contact: "ann\\e[2J"\n',
+            r"line 2: model-card.contact: holds U\+001B, which is no letter or sign",
+        ),
+        ('model-card:\n  contact: "a\\x7f"\n', r"holds U\+007F"),
+        ('model-card:\n  contact: "PASS \\u202e[12]"\n', r"holds U\+202E"),
+        ('model-card:\n  contact: "\\uffff"\n', r"holds U\+FFFF"),
         ({"model-card": {"contact": None}}, "every field is empty"),
         ("- a\n", "expected kinds of documents"),
         ("", "expected kinds of documents"),
@@ -133,6 +141,14 @@ def test_a_record_that_comes_later_counts(told_home: Path) -> None:
     assert entry(house, "model-card", "results", "bot@5").facts[0].value == "very good"
     declared.record(house, "bot@1", {("model-card", "results"): "very good"})  # as if before its examination
     assert all("very good" not in fact.value for fact in entry(house, "model-card", "results").facts)
+
+
+def test_what_letters_and_emoji_need_is_text(told_home: Path) -> None:
+    house = house_of(told_home)
+    said = "می\u200cخواهم, \u05d0\u200f, \U0001f469\u200d\U0001f4bb, ❤\ufe0f"
+    declare(house, {"model-card": {"contact": said}})
+    assert entry(house, "model-card", "contact").facts[0].value == said
+    assert yaml.safe_load(declaring.template(house, "bot@1"))["model-card"]["contact"] == said
 
 
 def test_a_file_filled_in_early_can_be_declared_again(told_home: Path, tmp_path: Path) -> None:
