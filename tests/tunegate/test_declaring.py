@@ -159,6 +159,13 @@ def test_a_file_filled_in_early_can_be_declared_again(told_home: Path, tmp_path:
     assert declaring.declare(house, "bot@1", file)["declared"] == ["model-card/direct-use"]
 
 
+def test_the_log_holds_every_declaration(told_home: Path) -> None:
+    house = house_of(told_home)
+    done = [declare(house, {"model-card": {"direct-use": text}})["event"] for text in ("Cars.", PURPOSE, "")]
+    (table,) = entry(house, "article-12", "12-1").tables
+    assert [int(row.cells[0]) for row in table.rows if row.cells[2] == declared.DECLARED] == done
+
+
 def test_the_card_takes_its_front_matter_from_what_was_declared(told_home: Path) -> None:
     house = house_of(told_home)
 
