@@ -180,6 +180,8 @@ def test_the_card_takes_its_front_matter_from_what_was_declared(told_home: Path)
     assert wanted.items() <= said.items()
     loose = card(licence_adapter="For us alone", language="English", base_hub="ours", data_hub="ours")
     assert loose == {**plain, "license": "other"}
+    none = card(licence_adapter="n/a", language="all of it", base_hub="n/a", data_hub="../rows")
+    assert none == {**plain, "license": "other"}
 
 
 def test_the_template_holds_every_open_point_and_what_was_declared(told_home: Path, tmp_path: Path) -> None:
