@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import yaml
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 from typer.testing import CliRunner
 
 from governance.document.making import kinds, render
@@ -182,6 +184,25 @@ def test_the_card_takes_its_front_matter_from_what_was_declared(told_home: Path)
     assert loose == {**plain, "license": "other"}
     none = card(licence_adapter="n/a", language="all of it", base_hub="n/a", data_hub="../rows")
     assert none == {**plain, "license": "other"}
+
+
+def test_the_bill_of_materials_holds_what_was_declared_of_it(told_home: Path) -> None:
+    house = house_of(told_home)
+
+    def properties() -> dict[str, str]:
+        bill = json.loads(render(document(house, "bot@1", "ml-bom"), "json"))
+        assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(bill)) is None
+        found = bill["metadata"]["component"]["properties"]
+        prefix = "tunegate:declared:"
+        return {each["name"].removeprefix(prefix): each["value"] for each in found if each["name"].startswith(prefix)}
+
+    assert properties() == {}
+    done = declare(house, {"ml-bom": {"supplier": "Ann <ann@example.org>"}, "model-card": {"contact": "ann"}})
+    declared.record(house, "bot@1", {("ml-bom", "metrics"): "very good"})  # as if before its examination
+    event = str(done["event"])
+    assert properties() == {"supplier": "Ann <ann@example.org>", "supplier:event": event}
+    erase(house, None, "ann@example.org", "she left")
+    assert properties() == {"supplier": "(erased)", "supplier:event": event}
 
 
 def test_the_template_holds_every_open_point_and_what_was_declared(told_home: Path, tmp_path: Path) -> None:
