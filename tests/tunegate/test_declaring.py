@@ -16,6 +16,7 @@ from tunegate import declared, declaring
 from tunegate.cli import app
 from tunegate.documenting import document
 from tunegate.erasing import erase
+from tunegate.exporting import export_release
 from tunegate.house import House
 from tunegate.proving import verify
 from tunegate_core.errors import BadInput, NotFound
@@ -89,6 +90,14 @@ def test_what_is_erased_is_gone_from_documents(told_home: Path) -> None:
     assert verify(house, None)["ok"]
     assert declare(house, {"model-card": {"contact": "ann@example.org"}})["event"] > done["event"]
     assert entry(house, "model-card", "contact").facts[0].value == "ann@example.org"
+
+
+def test_an_exported_folder_says_whose_words_are_in_it(told_home: Path, tmp_path: Path) -> None:
+    house, out = house_of(told_home), tmp_path / "out"
+    declare(house, {"model-card": {"contact": "ann@example.org"}})
+    export_release(house, "bot@1", out)
+    assert "ann@example.org" in (out / "documents" / "model-card.html").read_text()
+    assert "What people declared" in (out / "README.md").read_text()
 
 
 def test_lost_words_are_found_by_verify(told_home: Path) -> None:
