@@ -23,12 +23,16 @@ def record(house: House, version: str, said: Mapping[Field, str]) -> Event:
     return event
 
 
+def events(house: House, version: str) -> list[Event]:
+    """Every declaration of one candidate, as events, those that no longer count included."""
+    return [event for event in house.existing_ledger.events(DECLARED) if event.body["version"] == version]
+
+
 def recorded(house: House, version: str) -> dict[Field, Declared]:
     """What counts now of one candidate; what was erased holds no words."""
     found: dict[Field, Declared] = {}
-    for event in house.existing_ledger.events(DECLARED):
-        if event.body["version"] == version:
-            texts = house.rows.get(event.body["rows"])
-            fields = ((kind, name) for kind, name in event.body["fields"])
-            found |= {field: Declared(event, text) for field, text in zip(fields, texts, strict=True)}
+    for event in events(house, version):
+        texts = house.rows.get(event.body["rows"])
+        fields = ((kind, name) for kind, name in event.body["fields"])
+        found |= {field: Declared(event, text) for field, text in zip(fields, texts, strict=True)}
     return {field: told for field, told in found.items() if told.text != ""}

@@ -1,6 +1,7 @@
 """Declarations from a file, and the file to fill in: only what no record answers can be declared."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from tunegate_core.errors import BadInput
 from tunegate_core.registry import nearest
 
 LONGEST = 4_000  # characters: an answer to one question, not a document
+# Controls, halves of a pair, what turns the direction of the text around it, and what YAML has no place for.
+UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 HEAD = """\
 # What no record answers about {version}, by kind of document. Write behind a name what you answer for; what stays
 # empty stays open, and "" takes back what was declared before. Then: tunegate declare {version} FILE
@@ -66,12 +69,16 @@ def _read(file: Path, version: str, open_: Mapping[str, Mapping[str, str]]) -> d
         raise BadInput(f"{file}: expected kinds of documents with fields; see 'tunegate declare {version} --template'")
     said: dict[Field, str] = {}
     problems = []
-    for kind, name, value in _fields(raw, open_):
-        problem = _misplaced(version, kind, name, open_) or _unfit(value)
+    known = _known()
+    for kind, name, value in _fields(raw, known):
+        is_field = name in known.get(kind, ())
+        if value is None and is_field:  # left empty, and a record may have answered it since
+            continue
+        problem = _misplaced(version, kind, name, open_, is_field) or _unfit(value)
         if problem is not None:
             line = lines.get((str(kind), str(name)), lines.get((str(kind),), 1))
             problems.append(f"{file}, line {line}: {kind}{f'.{name}' if name is not None else ''}: {problem}")
-        elif value is not None:
+        else:
             said[kind, name] = " ".join(value.split())
     if problems:
         raise BadInput("\n".join(problems))
@@ -80,33 +87,45 @@ def _read(file: Path, version: str, open_: Mapping[str, Mapping[str, str]]) -> d
     return said
 
 
-def _fields(raw: Mapping[Any, Any], open_: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[Any, Any, Any]]:
+def _known() -> dict[str, set[str]]:
+    """By kind of document about one release: every field of its form."""
+    forms = {kind: form_of(kind) for kind in kinds()}
+    return {
+        kind: {ask.id for _, asks in form.sections for ask in asks} for kind, form in forms.items() if not form.compares
+    }
+
+
+def _fields(raw: Mapping[Any, Any], known: Mapping[str, set[str]]) -> Iterator[tuple[Any, Any, Any]]:
     """Kind, field and text; one without a field for a kind that has none, or names none."""
     for kind, asked in raw.items():
-        has_fields = isinstance(asked, dict) and kind in open_
+        has_fields = isinstance(asked, dict) and kind in known
         for name, value in asked.items() if has_fields else [(None, asked)]:
             yield kind, name, value
 
 
-def _misplaced(version: str, kind: Any, name: Any, open_: Mapping[str, Mapping[str, str]]) -> str | None:
+def _misplaced(
+    version: str, kind: Any, name: Any, open_: Mapping[str, Mapping[str, str]], is_field: bool
+) -> str | None:
     """Why nothing can be declared there; None where it can."""
-    if kind not in open_:
+    if kind not in open_ and not is_field:
         return f"no document of {version} of this kind has open points{nearest(str(kind), list(open_))}"
     if name is None:
         return "expected its fields, each with a text"
     if not isinstance(name, str):
         return "put the field's name in quotes"
-    if name in open_[kind]:
+    if name in open_.get(kind, ()):
         return None
-    if name in {ask.id for _, asks in form_of(kind).sections for ask in asks}:
+    if is_field:
         return "records answer this, and what is recorded is not declared"
     return f"there is no such field{nearest(name, list(open_[kind]))}"
 
 
 def _unfit(value: Any) -> str | None:
-    """Why this is no text to declare; None where it is, or nothing is given."""
-    if value is not None and not isinstance(value, str):
+    """Why this is no text to declare; None where it is."""
+    if not isinstance(value, str):
         return f"expected text (put it in quotes); found {value!r}"
-    if value is not None and len(value) > LONGEST:
+    if len(value) > LONGEST:
         return f"{len(value):,} characters; expected at most {LONGEST:,}"
+    if odd := UNSHOWN.search(" ".join(value.split())):
+        return f"holds U+{ord(odd[0]):04X}, which is no letter or sign; take it out, or write the sign itself"
     return None

@@ -70,10 +70,10 @@ def held(house: House, now: Standing, head: Head, other: str | None = None) -> H
     planned, store = now.planned, house.store
     verdict = verdict_of(house, now)
     blobs = now.body("examined")["evidence"] if now.has("examined") else ()
-    told, answers = explained.recorded(house, now.subject), declared.recorded(house, now.subject)
+    told = explained.recorded(house, now.subject)
     return Held(
         events=now.events,
-        around=around(house, now, [*(one.event for one in told), *(one.event for one in answers.values())]),
+        around=around(house, now, [*(one.event for one in told), *declared.events(house, now.subject)]),
         head=head,
         config=json.loads(store.get(planned.config)),
         policy=Policy.parse(store.get(planned.policy)),
@@ -81,7 +81,7 @@ def held(house: House, now: Standing, head: Head, other: str | None = None) -> H
         evidence=[Evidence.parse(store.get(blob)) for blob in blobs],
         verdict=verdict,
         explained=told,
-        declared=answers,
+        declared=declared.recorded(house, now.subject),
         manifest=Tree.parse(store.get(now.adapter.tree)) if now.has("sealed") else None,
         other=held(house, standing(house, other), head) if other else None,
     )

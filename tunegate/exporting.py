@@ -1,7 +1,7 @@
 """Everything about a release as one folder that stands on its own: what to read, and what to check it with.
 
 Every record in it is named by its digest in an event, and the bundle proves those events. Rows, answers and reasons are
-personal text, so only their commitments are in it.
+personal text, so only their commitments are in it; what people declared for the documents stands in those.
 """
 
 import json
@@ -41,6 +41,8 @@ Check it without access to the service:
 The digests in `bundle.json` are those of `records/`. `adapter.sig` shows that the folder is as it was written by who
 has the key `adapter.pub`, which no event names; that it is the adapter of this release, the first and the last line
 show. The texts of training rows, answers and reasons are not here: they are personal, and can be erased where they lie.
+What people declared, and answers that they had explained for the record, do stand in `documents/` with their words. An
+erasure does not reach this folder: write it again after one, and destroy this copy.
 """
 
 

@@ -10,11 +10,12 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from governance.document.answers import data, evidence, identity, training
-from governance.document.form import Ask, Form, together
+from governance.document.form import ERASED, Ask, Form, together, unanswered
 from governance.document.held import Held
 from governance.document.model import Note
 from tunegate_core.canonical import digest_json
 
+KIND = "ml-bom"
 SPEC = Note(
     text="The JSON form of this document is a CycloneDX 1.6 file; this is the same, to be read by people.",
     source="https://cyclonedx.org/docs/1.6/json/",
@@ -34,8 +35,9 @@ def bill(held: Held) -> dict[str, Any]:
         version=str(held.planned.version),
         bom_ref=held.subject,
         components=_files(held),
-        properties=_proved(held, "sealed" if held.adapter else "planned", {"tree": tree} if tree else {}),
-    )
+        properties=[*_proved(held, "sealed" if held.adapter else "planned", {"tree": tree} if tree else {}),
+                    *_declared(held)],
+    )  # fmt: skip
     parts = [_base(held), *_data(held), *_packages(held)]
     bom = Bom(
         metadata=BomMetaData(component=adapter, timestamp=datetime.fromisoformat(held.events[-1].at)),
@@ -122,6 +124,16 @@ def _proved(held: Held, kind: str, told: dict[str, str]) -> list[Any]:
     event = held.last(kind)
     proof = {"event": str(event.seq), "leaf": event.leaf.hex()} if event else {}
     return [Property(name=f"tunegate:{name}", value=value) for name, value in {**told, **proof}.items()]
+
+
+def _declared(held: Held) -> list[Any]:
+    """Properties: what people declared where no record answers, and the event of each."""
+    from cyclonedx.model import Property
+
+    said = {ask.id: held.declared[KIND, ask.id] for ask in unanswered(PLUGIN, held) if (KIND, ask.id) in held.declared}
+    told = {name: ERASED if one.text is None else one.text for name, one in said.items()}
+    told |= {f"{name}:event": str(one.event.seq) for name, one in said.items()}
+    return [Property(name=f"tunegate:declared:{name}", value=value) for name, value in told.items()]
 
 
 def _card(held: Held) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from governance.document.model import Fact, Note
 
 HUB, KIND = "hub://", "model-card"
 ANYTHING = re.compile(".*", re.DOTALL)
-REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]+/[A-Za-z0-9][\w.-]+", re.ASCII)  # two characters each: "n/a" names none
 LICENCE = re.compile(r"[a-z0-9][a-z0-9.-]*")  # the Hub's ids, as in apache-2.0
-LANGUAGES = re.compile(r"[a-z]{2,3}(?:[ ,]+[a-z]{2,3})*")  # ISO 639 codes
+LANGUAGES = re.compile(r"[a-z]{2,3}(?: ?, ?[a-z]{2,3})*")  # ISO 639 codes; "all of it" is none of them
 FORMAT = Note(
     text="The sections are those of the annotated model card template; the front matter is read by the Hub.",
     source="https://huggingface.co/docs/hub/model-cards",

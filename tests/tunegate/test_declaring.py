@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import yaml
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 from typer.testing import CliRunner
 
 from governance.document.making import kinds, render
@@ -14,6 +16,7 @@ from tunegate import declared, declaring
 from tunegate.cli import app
 from tunegate.documenting import document
 from tunegate.erasing import erase
+from tunegate.exporting import export_release
 from tunegate.house import House
 from tunegate.proving import verify
 from tunegate_core.errors import BadInput, NotFound
@@ -89,6 +92,14 @@ def test_what_is_erased_is_gone_from_documents(told_home: Path) -> None:
     assert entry(house, "model-card", "contact").facts[0].value == "ann@example.org"
 
 
+def test_an_exported_folder_says_whose_words_are_in_it(told_home: Path, tmp_path: Path) -> None:
+    house, out = house_of(told_home), tmp_path / "out"
+    declare(house, {"model-card": {"contact": "ann@example.org"}})
+    export_release(house, "bot@1", out)
+    assert "ann@example.org" in (out / "documents" / "model-card.html").read_text()
+    assert "What people declared" in (out / "README.md").read_text()
+
+
 def test_lost_words_are_found_by_verify(told_home: Path) -> None:
     house = house_of(told_home)
     done = declare(house, {"model-card": {"contact": "ann"}})
@@ -111,6 +122,14 @@ def test_lost_words_are_found_by_verify(told_home: Path) -> None:
         ({"model-card": {"contact": 7}}, r"line 2: model-card.contact: expected text \(put it in quotes\); found 7"),
         ({"annex-iv": {5: "x"}}, "line 2: annex-iv.5: put the field's name in quotes"),
         ({"model-card": {"contact": "x" * 4001}}, "4,001 characters; expected at most 4,000"),
+        ('{"model-card": {"contact": "\\ud83d\\ude00"}}', r"line 1: model-card.contact: holds U\+D83D"),
+        (
+            'model-card:\n  contact: "ann\\e[2J"\n',
+            r"line 2: model-card.contact: holds U\+001B, which is no letter or sign",
+        ),
+        ('model-card:\n  contact: "a\\x7f"\n', r"holds U\+007F"),
+        ('model-card:\n  contact: "PASS \\u202e[12]"\n', r"holds U\+202E"),
+        ('model-card:\n  contact: "\\uffff"\n', r"holds U\+FFFF"),
         ({"model-card": {"contact": None}}, "every field is empty"),
         ("- a\n", "expected kinds of documents"),
         ("", "expected kinds of documents"),
@@ -135,6 +154,29 @@ def test_a_record_that_comes_later_counts(told_home: Path) -> None:
     assert all("very good" not in fact.value for fact in entry(house, "model-card", "results").facts)
 
 
+def test_what_letters_and_emoji_need_is_text(told_home: Path) -> None:
+    house = house_of(told_home)
+    said = "می\u200cخواهم, \u05d0\u200f, \U0001f469\u200d\U0001f4bb, ❤\ufe0f"
+    declare(house, {"model-card": {"contact": said}})
+    assert entry(house, "model-card", "contact").facts[0].value == said
+    assert yaml.safe_load(declaring.template(house, "bot@1"))["model-card"]["contact"] == said
+
+
+def test_a_file_filled_in_early_can_be_declared_again(told_home: Path, tmp_path: Path) -> None:
+    """What was still open when the file was printed, and left empty, is not declared: a record may answer it since."""
+    house, file = house_of(told_home), tmp_path / "early.yaml"
+    file.write_text(declaring.template(house, "bot@5").replace('"direct-use":', f'"direct-use": {PURPOSE}'))
+    assert '"results":\n' in file.read_text()  # bot@5 is only planned
+    assert declaring.declare(house, "bot@1", file)["declared"] == ["model-card/direct-use"]
+
+
+def test_the_log_holds_every_declaration(told_home: Path) -> None:
+    house = house_of(told_home)
+    done = [declare(house, {"model-card": {"direct-use": text}})["event"] for text in ("Cars.", PURPOSE, "")]
+    (table,) = entry(house, "article-12", "12-1").tables
+    assert [int(row.cells[0]) for row in table.rows if row.cells[2] == declared.DECLARED] == done
+
+
 def test_the_card_takes_its_front_matter_from_what_was_declared(told_home: Path) -> None:
     house = house_of(told_home)
 
@@ -149,6 +191,27 @@ def test_the_card_takes_its_front_matter_from_what_was_declared(told_home: Path)
     assert wanted.items() <= said.items()
     loose = card(licence_adapter="For us alone", language="English", base_hub="ours", data_hub="ours")
     assert loose == {**plain, "license": "other"}
+    none = card(licence_adapter="n/a", language="all of it", base_hub="n/a", data_hub="../rows")
+    assert none == {**plain, "license": "other"}
+
+
+def test_the_bill_of_materials_holds_what_was_declared_of_it(told_home: Path) -> None:
+    house = house_of(told_home)
+
+    def properties() -> dict[str, str]:
+        bill = json.loads(render(document(house, "bot@1", "ml-bom"), "json"))
+        assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(bill)) is None
+        found = bill["metadata"]["component"]["properties"]
+        prefix = "tunegate:declared:"
+        return {each["name"].removeprefix(prefix): each["value"] for each in found if each["name"].startswith(prefix)}
+
+    assert properties() == {}
+    done = declare(house, {"ml-bom": {"supplier": "Ann <ann@example.org>"}, "model-card": {"contact": "ann"}})
+    declared.record(house, "bot@1", {("ml-bom", "metrics"): "very good"})  # as if before its examination
+    event = str(done["event"])
+    assert properties() == {"supplier": "Ann <ann@example.org>", "supplier:event": event}
+    erase(house, None, "ann@example.org", "she left")
+    assert properties() == {"supplier": "(erased)", "supplier:event": event}
 
 
 def test_the_template_holds_every_open_point_and_what_was_declared(told_home: Path, tmp_path: Path) -> None:

@@ -255,11 +255,14 @@ def test_every_problem_is_told_at_once(problems: Problems) -> None:
         ("a: \0", "c.yaml: not valid YAML"),
         ("? [a]\n: b\n", "c.yaml: not valid YAML"),
         ("a: 0x_\n", "c.yaml: not valid YAML"),
+        ("a: !!int ''\n", "c.yaml: not valid YAML: a tag does not fit its value"),
+        ("a: !!bool x\n", "c.yaml: not valid YAML: a tag does not fit its value"),
+        ("a: !!timestamp x\n", "c.yaml: not valid YAML: a tag does not fit its value"),
         ("a: &x [*x]\n", "c.yaml: not valid YAML: aliases are not read"),
         ("a: &x {b: 1}\nc: *x\n", "c.yaml: not valid YAML: aliases are not read; write the value out"),
         ("[" * 5000, "c.yaml: not a config: its lists and mappings are nested too deeply"),
     ],
-    ids=range(13),
+    ids=range(16),
 )
 def test_what_is_no_yaml(text: str | bytes, problem: str, problems: Problems) -> None:
     assert problems(text)[0].startswith(problem)

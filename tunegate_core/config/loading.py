@@ -86,6 +86,8 @@ def load_yaml(path: Path, error: type[BadInput]) -> tuple[Any, dict[Path_, int]]
         value = loader.construct_document(node) if node is not None else None
     except (yaml.YAMLError, ValueError) as cause:
         raise error(f"{path}: not valid YAML: {cause}") from cause
+    except (LookupError, AttributeError) as cause:  # what PyYAML makes of `!!int ''`, `!!bool x` and `!!timestamp x`
+        raise error(f"{path}: not valid YAML: a tag does not fit its value") from cause
     except RecursionError as cause:
         raise error(f"{path}: not a config: its lists and mappings are nested too deeply") from cause
     lines: dict[Path_, int] = {}

@@ -20,7 +20,7 @@ def write(document: Document) -> bytes:
 
 def cell(value: object) -> str:
     """Text that stays in its cell of a Markdown table and is shown as it is."""
-    return re.sub(r"([\\|`<>*_\[\]])", r"\\\1", " ".join(str(value).split()))
+    return re.sub(r"([\\|`<>*_\[\]&~$])", r"\\\1", " ".join(str(value).split()))
 
 
 PLUGIN = write

@@ -105,6 +105,12 @@ def test_text_of_a_record_stays_text(make: Make) -> None:
     assert compiled(made, "pdf")[0].startswith(b"%PDF")
 
 
+@pytest.mark.parametrize("said", ["R&amp;D", "&lt;b&gt;", "~~not~~ used", "$5/$6"])
+def test_what_markdown_reads_as_an_entity_a_deletion_or_a_formula_is_shown_as_it_is(said: str) -> None:
+    assert not re.search(r"(?<!\\)[&~$]", cell(said))
+    assert cell(said).replace("\\", "") == said
+
+
 def test_a_pdf_needs_no_font_or_clock_of_the_machine(whole: Held, monkeypatch: pytest.MonkeyPatch) -> None:
     """Typst tells of a font that it lacks in its warnings: there are none, and it may use no font but its own."""
     import typst
