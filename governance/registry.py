@@ -62,8 +62,9 @@ class Registry:
             registry.take(event)
         return registry
 
-    def take(self, event: Happened) -> None:
-        """Go on with the next event. Raises IntegrityError as above; the registry is then as it was."""
+    def take(self, event: Happened) -> str | None:
+        """Go on with the next event; the route that it changed, if it changed one. Raises IntegrityError as above; the
+        registry is then as it was."""
         if event.kind == "planned":
             body: Mapping[str, Any] = event.body
             items = {task: str(frozen["digest"]) for task, frozen in body["items"].items()}
@@ -73,13 +74,17 @@ class Registry:
             )  # fmt: skip
         elif event.kind in FOLLOWING:
             self._follow(event)
+            return str(event.subject)
         elif event.subject in self.entries:
             entry = self.entries[str(event.subject)]
+            before = self.states.get(entry.route)
             entry.take(event)
             if event.kind == "released":
                 self._release(entry)
             elif event.kind in ("revoked", "retired"):
                 self.states = {alias: state.without(entry.subject) for alias, state in self.states.items()}
+            return entry.route if self.states.get(entry.route) != before else None
+        return None
 
     @property
     def routes(self) -> dict[str, str | None]:

@@ -49,7 +49,7 @@ def decide(view: View, key: Key, model: str, unit: str, held: Collection[tuple[s
         raise model_not_found()
     _refuse_killed(route)
     if route.champion is None:
-        raise switched_off("No version answers on this route yet.")
+        raise switched_off("No version answers on this route.")
     canary = None if (model, route.canary) in held else route.canary
     if canary is not None and bucket(model, canary, unit) < route.canary_bp:
         return Decision(model, canary, "canary", view.names[canary], view.epoch)

@@ -39,7 +39,7 @@ def approve(house: House, subject: str, person: str, reason: str, override: bool
     if isinstance(state, Judged):
         missing = (asked(state) or 0) - len(holding(state, now.at(house.clock())))
         return f"approved; {subject} waits for {missing} more"
-    return f"approved; {subject} is {type(state).__name__.lower()} on the route {planned.route}"
+    return f"approved; {subject} is {type(state).__name__.lower()} for the route {planned.route}"
 
 
 def refuse(house: House, subject: str, person: str, reason: str) -> str:

@@ -16,7 +16,7 @@ from tunegate_core.config import TaskBlock
 from tunegate_core.errors import BadInput
 from tunegate_core.records import Evidence
 
-MOST_SHOWN = 10
+MOST_SHOWN = 100
 MOST_ITEMS = 20_000  # more take longer to read than a page may
 
 

@@ -27,7 +27,7 @@ When this was written it was {state}.
 | `bundle.json` | the release's events, their place in the log's signed tree, and the signed statement |
 | `ledger.pub` | the log's public key; get it from somebody you trust as well, and compare |
 | `documents/` | model card, data sheet, evaluation report and the others, each value with its event |
-| `records/` | config, policy, evidence, verdict and the account of the training rows, named by their SHA-256 |
+| `records/` | config, policy, evidence, verdict and the account of the training rows, with their digests |
 | `trace.json` | which record made which |
 | `check.py` | the check of the bundle with public tools alone; it says which |
 
@@ -53,7 +53,8 @@ def export_release(house: House, subject: str, out: Path) -> str:
         prove(house, subject, out / "bundle.json")
         (out / "ledger.pub").write_bytes(house.public_key)
         write_all(house, subject, "html", out / "documents")
-        (out / "trace.json").write_text(json.dumps(trace_release(house, subject), indent=2) + "\n", encoding="utf-8")
+        trace = trace_release(house, subject, named=False)
+        (out / "trace.json").write_text(json.dumps(trace, indent=2) + "\n", encoding="utf-8")
         (out / "README.md").write_text(
             README.format(subject=subject, state=type(standing(house, subject).state).__name__.lower()),
             encoding="utf-8",

@@ -4,7 +4,7 @@
 does nothing when a person has moved the canary since.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from governance.ledger import Event
@@ -95,8 +95,8 @@ def pause(house: House, alias: str, stage: int, why: Why) -> bool:
 def overview(house: House) -> dict[str, Any]:
     """Every route: what it points to, what it pointed to before, how far its canary is, and how it was changed."""
     events = house.existing_ledger.events(MOVING) if house.has_ledger else []
-    registry = Registry.from_events(events)
-    changes = [event for event in events if event.kind in FOLLOWING]
+    registry = Registry()
+    changes = [(registry.take(event), event) for event in events]
     return {
         "routes": [
             {
@@ -104,9 +104,9 @@ def overview(house: House) -> dict[str, Any]:
                 "before": list(state.before),
                 "watched": watched(house, state, events),
                 "changes": [
-                    {"seq": event.seq, "at": event.at, "by": event.actor, "kind": event.kind, **event.body}
-                    for event in changes
-                    if event.subject == alias
+                    {"seq": event.seq, "at": event.at, "by": event.actor, "kind": event.kind, **_what(event)}
+                    for changed, event in changes
+                    if changed == alias
                 ],
             }
             for alias, state in registry.states.items()
@@ -151,6 +151,11 @@ def _record(house: House, alias: str, kind: str, work: Work, reason: str | None)
     house.ledger.checkpoint()
     publish(house)
     return before, after, body is not None
+
+
+def _what(event: Event) -> Mapping[str, Any]:
+    """What changed a route: its own event's body; else which version got a place by its release, or lost it."""
+    return event.body if event.kind in FOLLOWING else {"version": event.subject}
 
 
 def _told(route: Route) -> str:

@@ -89,10 +89,11 @@ def trace_rows(house: House, found: Sequence[Found]) -> dict[str, Any]:
     }
 
 
-def trace_release(house: House, subject: str) -> dict[str, Any]:
-    """A candidate or release with all that made it: approvals, verdict, evidence, config, data. Raises NotFound."""
+def trace_release(house: House, subject: str, named: bool = True) -> dict[str, Any]:
+    """A candidate or release with all that made it: approvals, verdict, evidence, config, data. `named`: with the names
+    of people, which are erasable text. Raises NotFound."""
     now = standing(house, subject)
-    planned, registry, names = now.planned, house.registry(), house.key_names()
+    planned, registry, names = now.planned, house.registry(), house.key_names() if named else {}
     data = planned.data
     source = planned.source_adapter
     erased = Erasures.from_events(house.existing_ledger.events(ERASURE_EVENTS)).rows.get(data.rows, {}) if data else {}
@@ -106,7 +107,7 @@ def trace_release(house: House, subject: str) -> dict[str, Any]:
         "approvals": [
             {
                 "event": event.seq,
-                "person": names.get(event.body["approver"]),
+                **({"person": names.get(event.body["approver"])} if named else {}),
                 **{key: event.body[key] for key in ("decision", "approver", "expires", "reason")},
             }
             for event in now.events
@@ -121,7 +122,7 @@ def trace_release(house: House, subject: str) -> dict[str, Any]:
         "data": {"rows": data.rows, "read": data.counts.read, "kept": data.counts.kept, "lineage": data.lineage,
                  "erased": sorted(erased)} if data else None,
         "source_adapter": source,
-        "trained_as": trace_release(house, source) if source and source in registry.entries else None,
+        "trained_as": trace_release(house, source, named) if source and source in registry.entries else None,
         "events": [{"event": event.seq, "kind": event.kind, "at": event.at, "by": event.actor} for event in now.events],
     }  # fmt: skip
 

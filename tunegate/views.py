@@ -74,7 +74,7 @@ def routes(out: Console, value: dict[str, Any]) -> None:
         if route["watched"]:
             _watched(out, route["watched"])
         for change in route["changes"]:
-            out.print(escape(f"  {change['at'][:19]} {_changed(change)}"))
+            out.print(escape(f"  {change['at'][:19]}Z {_changed(change)}"))
     if not value["routes"]:
         out.print("there is no route yet; the first release makes one")
 
@@ -334,22 +334,25 @@ def traced_rows(out: Console, value: dict[str, Any]) -> None:
 
 
 def erasure(out: Console, value: dict[str, Any]) -> None:
-    """What was erased, or would be."""
+    """What was erased, or would be; candidates as they were before it."""
     for row in value["rows"]:
         out.print(escape(f"{row['row']}  {row.get('text', 'erased')}"))
-    _affected(out, value["candidates"])
+    _affected(out, value["candidates"], "before")
     if value["request_texts"]:
         out.print(f"{value['request_texts']} texts of requests")
     for blob in value["in_evaluations"]:
         out.print(f"{blob}: an evaluation's items or answers speak of it too; that is not erased")
     for backup in value["backups"]:
         out.print(escape(f"backup {backup['archive']}: {backup['found']}" if value["done"] else f"backup {backup}"))
-    if not value["done"]:
-        out.print("nothing was erased; give --reason to do it")
+    out.print(
+        "what the rows were read from (a file, the hub) keeps them: take them out there too, before the next training"
+        if value["done"]
+        else "nothing was erased; give --reason to do it"
+    )
 
 
-def _affected(out: Console, candidates: list[dict[str, Any]]) -> None:
-    table = Table("learnt from it", "state", "place", "route", "what follows", box=None)
+def _affected(out: Console, candidates: list[dict[str, Any]], when: str = "") -> None:
+    table = Table("learnt from it", f"state {when}".strip(), "place", "route", "what follows", box=None)
     for row in candidates:
         follows = row.get("fate") or "-"
         due = f", due {row['due'][:10]}" if row.get("due") else ""

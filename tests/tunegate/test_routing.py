@@ -360,6 +360,10 @@ def test_the_verbs(house: House) -> None:
     shown = json.loads(run("routes", "--json").output)
     assert (shown["routes"][0]["alias"], shown["routes"][0]["before"]) == ("bot", ["bot@1"])
     assert [change["kind"] for change in shown["routes"][0]["changes"]][-2:] == ["route-killed", "route-unkilled"]
+    assert {key: shown["routes"][0]["changes"][0][key] for key in ("kind", "version")} == {
+        "kind": "released",
+        "version": "bot@1",
+    }
     text = run("routes").output
     assert "before: bot@1" in text
     assert "promoted bot@2 canary 10 %" in text

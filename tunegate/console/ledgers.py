@@ -26,14 +26,14 @@ from tunegate_core.stats import arm_interval, paired_interval
 
 STEP = 50
 MOST_SHOWN = 400_000  # bytes of a record that a page shows
-OTHER_KINDS = ("key-created", "api-key-created", "api-key-revoked", "access-denied")
+OTHER_KINDS = ("key-created", "api-key-created", "api-key-revoked", "declared", "explained", "access-denied")
 
 
 def events(visit: Visit) -> Response:
     """Events of a kind or about something, the newest first."""
     if not visit.house.has_ledger:
         return visit.page(
-            "ledger.html", rows=[], size=0, kinds=(), asked={"kind": "", "subject": ""}, older=None, start=0
+            "ledger.html", rows=[], names={}, size=0, kinds=(), asked={"kind": "", "subject": ""}, older=None, start=0
         )
     ledger = visit.house.existing_ledger
     size = ledger.size()
@@ -42,7 +42,14 @@ def events(visit: Visit) -> Response:
     rows = ledger.events(asked["kind"] or None, asked["subject"] or None, limit=STEP + 1, before=start)
     older = rows[STEP - 1].seq if len(rows) > STEP else None
     return visit.page(
-        "ledger.html", rows=rows[:STEP], size=size, kinds=(*KINDS, *OTHER_KINDS), asked=asked, older=older, start=start
+        "ledger.html",
+        rows=rows[:STEP],
+        names=visit.house.key_names(),
+        size=size,
+        kinds=(*KINDS, *OTHER_KINDS),
+        asked=asked,
+        older=older,
+        start=start,
     )
 
 
@@ -55,6 +62,7 @@ def event(visit: Visit) -> Response:
     return visit.page(
         "event.html",
         event=found,
+        name=visit.house.key_names().get(found.actor),
         body=linked_json(found.body, visit.url, visit.desk.projection.now().datasets),
         is_feedback=found.kind == RECORDED,
         proof=_proof(visit, ledger, found),

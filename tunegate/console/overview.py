@@ -22,6 +22,7 @@ def overview(visit: Visit) -> Response:
     waiting = [
         (entry, trail) for entry, trail in judged if entry.verdict == "PASS" and not (mine and trail.is_closed_to(key))
     ]
+    others = [pair for pair in judged if pair[0].verdict == "PASS" and mine and pair[1].is_closed_to(key)]
     undecided = [pair for pair in judged if pair[0].verdict == "UNDECIDED"]
     making = [entry for entry in newest if entry.state in UNFINISHED]
     ready = _ready(known)
@@ -34,6 +35,7 @@ def overview(visit: Visit) -> Response:
         mine=mine,
         routes=routes[:LATEST],
         waiting=waiting[:LATEST],
+        others=others[:LATEST],
         ready=ready[:LATEST],
         unrated=unrated[:LATEST],
         undecided=undecided[:LATEST],
@@ -41,6 +43,8 @@ def overview(visit: Visit) -> Response:
         wrong=_wrong(visit, known),
         counts={
             "waiting": len(waiting),
+            "others": len(others),
+            "live": sum(route.champion is not None and not route.killed for route in routes),
             "ready": len(ready),
             "unrated": len(unrated),
             "undecided": len(undecided),

@@ -64,7 +64,7 @@ class Known:
     people: People = field(default_factory=People)
     law: Policies = field(default_factory=Policies)  # policies that were proposed, are in force, were before
     trails: dict[str, Trail] = field(default_factory=dict)
-    changes: dict[str, list[int]] = field(default_factory=dict)  # route -> numbers of its events
+    changes: dict[str, list[int]] = field(default_factory=dict)  # route -> numbers of the events that changed it
     datasets: dict[str, Data] = field(default_factory=dict)  # commitment -> data
     policies: dict[str, list[str]] = field(default_factory=dict)  # digest -> candidates planned with it
     denials: list[int] = field(default_factory=list)
@@ -94,9 +94,9 @@ class Known:
         if event.kind in POLICY_EVENTS:
             self.law.follow(event)
             return
-        self.registry.take(event)
+        if changed := self.registry.take(event):
+            self.changes.setdefault(changed, []).append(event.seq)
         if event.kind in FOLLOWING:
-            self.changes.setdefault(str(event.subject), []).append(event.seq)
             if event.kind == PROMOTED and event.body["place"] != "shadow":
                 self.placed.add(event.body["version"])
             return

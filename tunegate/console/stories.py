@@ -113,6 +113,11 @@ def _released(planned: Planned, body: Mapping[str, Any]) -> str:
     return f"The service signed the release statement for the route {planned.route}."
 
 
+def _revoked(planned: Planned, body: Mapping[str, Any]) -> str:
+    why = "Withdrawn by a person" if body.get("erased") is None else f"Its data was erased (event {body['erased']})"
+    return f"{why}; it may not answer any more."
+
+
 TELLING: dict[str, Callable[[Planned, Mapping[str, Any]], str]] = {
     "planned": _planned,
     "trained": _trained,
@@ -123,6 +128,6 @@ TELLING: dict[str, Callable[[Planned, Mapping[str, Any]], str]] = {
     "approved": lambda planned, body: f"As many people agreed as the policy asks for ({planned.approvals.required}).",
     "released": _released,
     "refused": lambda planned, body: "The verdict is FAIL, so it ends here.",
-    "withdrawn": lambda planned, body: "Data that it learnt from was withdrawn, so it ends here.",
-    "revoked": lambda planned, body: "Withdrawn by a person; it may not answer any more.",
+    "withdrawn": lambda planned, body: f"Its data was erased (event {body['erased']}), so it ends here.",
+    "revoked": _revoked,
 }

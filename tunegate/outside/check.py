@@ -135,4 +135,7 @@ if __name__ == "__main__":
     parser.add_argument("bundle_file", metavar="BUNDLE", help="bundle.json of the export")
     parser.add_argument("key_file", metavar="KEY", help="the log's public key, from somebody you trust")
     parser.add_argument("adapter", nargs="?", metavar="ADAPTER", help="the adapter's folder: its files are hashed too")
-    main(**vars(parser.parse_args()))
+    try:
+        main(**vars(parser.parse_args()))
+    except Exception as error:  # what the libraries say of bytes that do not fit, in their own words
+        sys.exit(f"NOT ok  {type(error).__name__}: {str(error)[:500]}")

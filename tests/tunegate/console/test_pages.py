@@ -161,7 +161,8 @@ def test_a_decision_needs_a_reason_and_the_verdict_that_was_seen(visitor: Visito
 def test_who_started_a_run_does_not_approve_it(visitor: Visitor, house: House) -> None:
     subject = waiting(house, 7, starter=users.named(house, "reviewer").key_id)
     browser = visitor("reviewer")
-    assert subject not in browser.get("/").text
+    first = browser.get("/").text
+    assert first.index("For somebody else") < first.index(subject)  # not lost from sight, nor among what waits for them
     page = browser.get(f"/releases/{subject}").text
     assert (
         "you started this run" in page and f'action="/releases/{subject}/approve"' in page and ">Approve<" not in page
@@ -384,6 +385,23 @@ def test_an_erased_row_is_shown_as_erased(visitor: Visitor, house: House) -> Non
     house.rows.erase(rows, 0)
     text = visitor("auditor").get(f"/data/{rows}").text
     assert '<p class="muted">erased</p>' in text and "prompt" not in text
+
+
+def test_what_an_erasure_ended_is_told_where_people_look(visitor: Visitor, house: House) -> None:
+    """The release's story names the erasure, not a person's wish; the route says what was taken from it."""
+    browser = visitor("auditor")
+    assert "by its release, champion is" in browser.get("/routes/bot").text
+    with house.ledger.write() as tx:
+        body = {"by": house.person_key(house.person).key_id, "reason": None, "erased": 3}
+        revoked = append(house, tx, "bot@1", "revoked", body, "bot@1/revoked")
+        append(house, tx, "bot@4", "withdrawn", {"erased": 3}, "bot@4/withdrawn")
+    text = browser.get("/releases/bot@1").text
+    assert "Its data was erased (event 3)" in text and "Withdrawn by a person" not in text
+    route = browser.get("/routes/bot").text
+    assert "taken away, as it was withdrawn:" in route and f'href="/ledger/{revoked.seq}' in route
+    text = browser.get("/releases/bot@4").text
+    assert "Data that it learnt from was erased before it was released" in text and "It is on its way" not in text
+    assert 'Live <span class="count">0</span>' in browser.get("/").text
 
 
 POLICY = """
