@@ -66,6 +66,7 @@ class Known:
     trails: dict[str, Trail] = field(default_factory=dict)
     changes: dict[str, list[int]] = field(default_factory=dict)  # route -> numbers of the events that changed it
     datasets: dict[str, Data] = field(default_factory=dict)  # commitment -> data
+    learnt: dict[str, str] = field(default_factory=dict)  # candidate -> the data that its adapter learnt from
     policies: dict[str, list[str]] = field(default_factory=dict)  # digest -> candidates planned with it
     denials: list[int] = field(default_factory=list)
     placed: set[str] = field(default_factory=set)  # versions that were champion or canary of a route
@@ -116,8 +117,11 @@ class Known:
         trail.starter = body["starter"] if body["approvals"]["four_eyes"] else None
         self.policies.setdefault(body["policy"], []).append(subject)
         if body["data"]:
-            data = self.datasets.setdefault(body["data"]["rows"], Data(body["data"], event.seq))
-            data.subjects.append(subject)
+            self.datasets.setdefault(body["data"]["rows"], Data(body["data"], event.seq))
+        rows = body["data"]["rows"] if body["data"] else self.learnt.get(body["source_adapter"])
+        if rows:
+            self.learnt[subject] = rows
+            self.datasets[rows].subjects.append(subject)
 
 
 def _copied(part: Any) -> Any:

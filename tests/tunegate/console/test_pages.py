@@ -380,6 +380,14 @@ def test_pages_see_what_other_processes_record(visitor: Visitor, house: House) -
     assert browser.get("/data").text.count('href="/releases/bot@6"') == 1
 
 
+def test_who_took_over_an_adapter_learnt_from_its_data_too(visitor: Visitor, house: House) -> None:
+    rows = with_data(house)
+    waiting(house, 7, source_adapter="bot@6")
+    waiting(house, 8, source_adapter="bot@7")
+    text = visitor("auditor").get(f"/data/{rows}").text
+    assert 'Who learns from it <span class="count">3</span>' in text and "bot@8" in text
+
+
 def test_an_erased_row_is_shown_as_erased(visitor: Visitor, house: House) -> None:
     rows = with_data(house)
     house.rows.erase(rows, 0)
