@@ -24,7 +24,7 @@ from tunegate.house import House
 from tunegate.publishing import publish
 from tunegate_core.errors import BadInput
 from tunegate_core.records import Record
-from tunegate_core.snapshot import Limits
+from tunegate_core.snapshot import Limits, Snapshot
 
 MICROS = 1_000_000
 MOST_DAYS = 36_500
@@ -58,9 +58,9 @@ def create(
     grant, secret = new_grant(scopes, models, expires, parse_limits(limits))
     with house.ledger.write() as tx:
         _record(house, tx, KEY_CREATED, grant.key_id, Created(grant=grant, name=house.rows.put([name])))
-    shown = _finished(house, grant.key_id)
-    known = {route.alias for route in publish(house).routes}
-    return {"key": secret, **shown, "no_route_yet": [model for model in models if model not in known]}
+    routes = {route.alias for route in _published(house).routes}
+    missing = [model for model in models if model not in routes]
+    return {"key": secret, **_one(house, grant.key_id), "no_route_yet": missing}
 
 
 def rotate(house: House, key_id: str) -> dict[str, Any]:
@@ -72,7 +72,8 @@ def rotate(house: House, key_id: str) -> dict[str, Any]:
         ends = format_time(now + OVERLAP)
         body = Created(grant=grant, name=old.name, replaces=key_id, replaced_at=ends)
         _record(house, tx, KEY_CREATED, grant.key_id, body)
-    return {"key": secret, **_finished(house, grant.key_id), "replaces": key_id}
+    _published(house)
+    return {"key": secret, **_one(house, grant.key_id), "replaces": key_id}
 
 
 def revoke(house: House, key_id: str, reason: str | None = None) -> str:
@@ -83,8 +84,7 @@ def revoke(house: House, key_id: str, reason: str | None = None) -> str:
             access.usable(key_id)
             why = house.rows.put([reason]) if reason and reason.strip() else None
             _record(house, tx, KEY_REVOKED, key_id, Revoked(reason=why))
-    house.ledger.checkpoint()
-    publish(house)
+    _published(house)
     return f"the API key {key_id} is revoked; it opens nothing any more"
 
 
@@ -119,9 +119,13 @@ def _record(house: House, tx: Transaction, kind: str, key_id: str, body: Record)
     tx.append(kind, body.model_dump(mode="json"), subject=key_id, actor=house.person_key(house.person).key_id)
 
 
-def _finished(house: House, key_id: str) -> dict[str, Any]:
+def _published(house: House) -> Snapshot:
+    """Sign what was recorded, and tell serving."""
     house.ledger.checkpoint()
-    publish(house)
+    return publish(house)
+
+
+def _one(house: House, key_id: str) -> dict[str, Any]:
     return next(key for key in listed(house)["keys"] if key["key_id"] == key_id)
 
 

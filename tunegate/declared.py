@@ -4,7 +4,7 @@ One event for each time somebody declares, with the fields it is about; the word
 Nothing is overwritten: the latest declaration of a field counts, and an empty text takes back the one before.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from governance.document.held import Declared
 from governance.ledger import Event
@@ -28,10 +28,10 @@ def events(house: House, version: str) -> list[Event]:
     return [event for event in house.existing_ledger.events(DECLARED) if event.body["version"] == version]
 
 
-def recorded(house: House, version: str) -> dict[Field, Declared]:
-    """What counts now of one candidate; what was erased holds no words."""
+def counting(house: House, told: Sequence[Event]) -> dict[Field, Declared]:
+    """What counts of one candidate's declarations; what was erased holds no words."""
     found: dict[Field, Declared] = {}
-    for event in events(house, version):
+    for event in told:
         texts = house.rows.get(event.body["rows"])
         fields = ((kind, name) for kind, name in event.body["fields"])
         found |= {field: Declared(event, text) for field, text in zip(fields, texts, strict=True)}

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from governance.document.form import unanswered
+from governance.document.form import Form, unanswered
+from governance.document.held import Held
 from governance.document.making import form_of, kinds
-from tunegate.declared import Field, record, recorded
+from tunegate.declared import Field, record
 from tunegate.documenting import head_of, held
 from tunegate.house import House
 from tunegate.recording import standing
@@ -27,24 +28,26 @@ HEAD = """\
 
 def declare(house: House, version: str, file: Path) -> dict[str, Any]:
     """Record what is new in a file of kind -> field -> text. Raises BadInput naming each line that can't stand."""
-    open_, known = _open(house, version), recorded(house, version)
-    said = _read(file, version, open_)
-    new = {field: text for field, text in said.items() if text != (known[field].text if field in known else "")}
+    records = _held(house, version)
+    open_ = _open(records)
+    known = {field: told.text for field, told in records.declared.items()}
+    new = {field: text for field, text in _read(file, version, open_).items() if text != known.get(field, "")}
     event = record(house, version, new).seq if new else None
-    told = recorded(house, version)
+    after = {**known, **new}
     return {
         "version": version,
         "event": event,
         "declared": ["/".join(field) for field in new],
-        "open": sum((kind, name) not in told for kind, asked in open_.items() for name in asked),
+        "open": sum(after.get((kind, name), "") == "" for kind, asked in open_.items() for name in asked),
     }
 
 
 def template(house: House, version: str) -> str:
     """A YAML file of every field that may be declared, with its question and what was declared before."""
-    open_, told = _open(house, version), recorded(house, version)
+    records = _held(house, version)
+    told = records.declared
     lines = [HEAD.format(version=version)]
-    for kind, asked in open_.items():
+    for kind, asked in _open(records).items():
         lines.append(f"{kind}:")
         for name, question in asked.items():
             text = told[kind, name].text if (kind, name) in told else None
@@ -54,11 +57,19 @@ def template(house: House, version: str) -> str:
     return "\n".join(lines)
 
 
-def _open(house: House, version: str) -> dict[str, dict[str, str]]:
-    """By kind of document: the fields that may be declared, with what they ask. A change log is about two releases."""
-    records = held(house, standing(house, version), head_of(house))
+def _held(house: House, version: str) -> Held:
+    return held(house, standing(house, version), head_of(house))
+
+
+def _forms() -> dict[str, Form]:
+    """The kinds of documents about one release: a change log is about two."""
     forms = {kind: form_of(kind) for kind in kinds()}
-    asked = {kind: unanswered(form, records) for kind, form in forms.items() if not form.compares}
+    return {kind: form for kind, form in forms.items() if not form.compares}
+
+
+def _open(records: Held) -> dict[str, dict[str, str]]:
+    """By kind of document: the fields that may be declared, with what they ask."""
+    asked = {kind: unanswered(form, records) for kind, form in _forms().items()}
     return {kind: {ask.id: ask.asks for ask in asks} for kind, asks in asked.items() if asks}
 
 
@@ -69,7 +80,7 @@ def _read(file: Path, version: str, open_: Mapping[str, Mapping[str, str]]) -> d
         raise BadInput(f"{file}: expected kinds of documents with fields; see 'tunegate declare {version} --template'")
     said: dict[Field, str] = {}
     problems = []
-    known = _known()
+    known = {kind: {ask.id for ask in form.asks} for kind, form in _forms().items()}
     for kind, name, value in _fields(raw, known):
         is_field = name in known.get(kind, ())
         if value is None and is_field:  # left empty, and a record may have answered it since
@@ -85,14 +96,6 @@ def _read(file: Path, version: str, open_: Mapping[str, Mapping[str, str]]) -> d
     if not said:
         raise BadInput(f"{file}: every field is empty; nothing was declared")
     return said
-
-
-def _known() -> dict[str, set[str]]:
-    """By kind of document about one release: every field of its form."""
-    forms = {kind: form_of(kind) for kind in kinds()}
-    return {
-        kind: {ask.id for _, asks in form.sections for ask in asks} for kind, form in forms.items() if not form.compares
-    }
 
 
 def _fields(raw: Mapping[Any, Any], known: Mapping[str, set[str]]) -> Iterator[tuple[Any, Any, Any]]:

@@ -70,10 +70,10 @@ def held(house: House, now: Standing, head: Head, other: str | None = None) -> H
     planned, store = now.planned, house.store
     verdict = verdict_of(house, now)
     blobs = now.body("examined")["evidence"] if now.has("examined") else ()
-    told = explained.recorded(house, now.subject)
+    told, said = explained.recorded(house, now.subject), declared.events(house, now.subject)
     return Held(
         events=now.events,
-        around=around(house, now, [*(one.event for one in told), *declared.events(house, now.subject)]),
+        around=around(house, now, [*(one.event for one in told), *said]),
         head=head,
         config=json.loads(store.get(planned.config)),
         policy=Policy.parse(store.get(planned.policy)),
@@ -81,7 +81,7 @@ def held(house: House, now: Standing, head: Head, other: str | None = None) -> H
         evidence=[Evidence.parse(store.get(blob)) for blob in blobs],
         verdict=verdict,
         explained=told,
-        declared=declared.recorded(house, now.subject),
+        declared=declared.counting(house, said),
         manifest=Tree.parse(store.get(now.adapter.tree)) if now.has("sealed") else None,
         other=held(house, standing(house, other), head) if other else None,
     )

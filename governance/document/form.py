@@ -47,6 +47,11 @@ class Form:
     own_form: Callable[[Held], dict[str, Any]] | None = None
     compares: bool = False
 
+    @property
+    def asks(self) -> list[Ask]:
+        """Every field, in order."""
+        return [ask for _, asks in self.sections for ask in asks]
+
 
 def together(*answers: Answer) -> Answer:
     """What several answers say."""
@@ -76,7 +81,7 @@ def fill(kind: str, form: Form, held: Held) -> Document:
 
 def unanswered(form: Form, held: Held) -> list[Ask]:
     """The fields that no record answers, and that somebody needs: those that a person may declare."""
-    return [ask for _, asks in form.sections for ask in asks if not (ask.is_extra or _recorded(ask, held))]
+    return [ask for ask in form.asks if not (ask.is_extra or _recorded(ask, held))]
 
 
 def _recorded(ask: Ask, held: Held) -> Sequence[Said]:
@@ -101,6 +106,7 @@ def _declared(told: Declared) -> Fact:
         name=f"declared by key {told.event.actor}",
         value=ERASED if told.text is None else told.text,
         sources=(Source(event=told.event.seq),),
+        is_declared=True,
     )
 
 

@@ -1,10 +1,10 @@
 """The document as data: sections of entries, each answered with its sources or open with its reason."""
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from tunegate_core.records import Record
+from tunegate_core.records import GrownRecord, Record
 
 HEX = r"^[0-9a-f]{64}$"
 
@@ -27,12 +27,14 @@ class Span(Record):
     high: float
 
 
-class Fact(Record):
-    """One value under its name."""
+class Fact(GrownRecord):
+    """One value under its name. `is_declared`: a person's words, which are never drawn as what a record holds."""
 
     name: str
     value: str
     sources: Sources = Field(min_length=1)
+    is_declared: bool = False
+    later: ClassVar = ("is_declared",)
 
 
 class Row(Record):

@@ -13,7 +13,6 @@ from governance.document.held import Held
 from governance.document.model import Fact, Note
 
 HUB, KIND = "hub://", "model-card"
-ANYTHING = re.compile(".*", re.DOTALL)
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]+/[A-Za-z0-9][\w.-]+", re.ASCII)  # two characters each: "n/a" names none
 LICENCE = re.compile(r"[a-z0-9][a-z0-9.-]*")  # the Hub's ids, as in apache-2.0
 LANGUAGES = re.compile(r"[a-z]{2,3}(?: ?, ?[a-z]{2,3})*")  # ISO 639 codes; "all of it" is none of them
@@ -72,10 +71,11 @@ def _on_hub(source: str) -> str:
     return source.removeprefix(HUB).split("@")[0] if source.startswith(HUB) else ""
 
 
-def _declared(held: Held, field: str, form: re.Pattern[str] = ANYTHING) -> str:
-    """What a person declared of a field of this card, where it has the form that the front matter asks for."""
+def _declared(held: Held, field: str, form: re.Pattern[str] | None = None) -> str:
+    """What a person declared of a field of this card, in the form that the front matter asks for; else nothing."""
     told = held.declared.get((KIND, field))
-    return told.text if told and told.text and form.fullmatch(told.text) else ""
+    text = (told.text if told else None) or ""
+    return text if form is None or form.fullmatch(text) else ""
 
 
 def hub_name(held: Held) -> list[Fact]:

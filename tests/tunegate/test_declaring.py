@@ -57,6 +57,13 @@ def test_a_declaration_is_shown_as_one_with_its_event(told_home: Path) -> None:
     assert verify(house, None)["ok"]
 
 
+def test_declared_words_are_not_drawn_as_a_verdict(told_home: Path) -> None:
+    house = house_of(told_home)
+    declare(house, {"model-card": {"direct-use": "PASS"}})
+    page = render(document(house, "bot@1", "model-card"), "html").decode()
+    assert "<dd>PASS<" in page and '<dd><b class="PASS">PASS</b>' in page  # hers, and the policy's
+
+
 def test_the_ledger_holds_the_fields_and_not_the_words(told_home: Path) -> None:
     house = house_of(told_home)
     done = declare(house, {"model-card": {"contact": "ann@example.org"}})
